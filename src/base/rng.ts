@@ -1,0 +1,34 @@
+/** Seeded random numbers (sfc32): the only source of chance below the shells, so that a seed repeats a run. */
+export class Rng {
+  #a: number;
+  #b: number;
+  #c: number;
+  #counter: number;
+
+  constructor(seed: number) {
+    this.#a = seed | 0;
+    this.#b = (seed / 0x1_0000_0000) | 0;
+    this.#c = 0x9e3779b9 | 0;
+    this.#counter = 1;
+    for (let i = 0; i < 12; i++) this.u32();
+  }
+
+  /** A uniform 32-bit word, unsigned. */
+  u32(): number {
+    const t = (((this.#a + this.#b) | 0) + this.#counter) | 0;
+    this.#counter = (this.#counter + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = ((this.#c << 21) | (this.#c >>> 11)) + t;
+    this.#c |= 0;
+    return t >>> 0;
+  }
+
+  /** A uniform whole number in [0, bound); bound from 1 to 2^32. */
+  below(bound: number): number {
+    const limit = 0x1_0000_0000 - (0x1_0000_0000 % bound);
+    let word = this.u32();
+    while (word >= limit) word = this.u32();
+    return word % bound;
+  }
+}
