@@ -1,0 +1,44 @@
+/**
+ * The contract of an engine: run one table at one hook. Two exist: `reference` reads like the kernel's traversal loop
+ * and is the definition of right; `compiled` is what users run. They agree on everything observable.
+ */
+import type { BindEnv } from '../ext/extension.js';
+import type { Hook, TableName } from '../net/netfilter.js';
+import type { Chain, Rule, RuleSet } from '../ruleset/model.js';
+import type { Packet } from '../wire/packet.js';
+
+/** What the walk through a table says of itself. All methods are called in the order of the kernel's steps. */
+export interface TraceSink {
+  /** A rule's tests failed; `part` names the first that did: `-s`, `-d`, `-i`, `-o`, `-p`, `-f` or a match's kind. */
+  failed(table: TableName, chain: Chain, ruleIndex: number, part: string, packet: Packet): void;
+  /** A rule matched (its counters have moved); the target follows. ruleIndex counts from 0. */
+  matched(table: TableName, chain: Chain, ruleIndex: number, packet: Packet): void;
+  /** A non-jump target has run: NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, XT_CONTINUE or XT_RETURN. */
+  target(table: TableName, chain: Chain, ruleIndex: number, verdict: number, packet: Packet): void;
+  /** The end of a user chain was reached (or RETURN taken): back in `chain`. */
+  returned(table: TableName, chain: Chain): void;
+  policy(table: TableName, chain: Chain, verdict: number, packet: Packet): void;
+  hotdrop(table: TableName, chain: Chain, ruleIndex: number, packet: Packet): void;
+}
+
+export interface Engine {
+  /** Tables that exist in the rule set, in no particular order. */
+  readonly tables: ReadonlySet<TableName>;
+  /**
+   * Runs `table` at `hook` on the packet (its fields InDev and OutDev are what the hook shows). Returns NF_ACCEPT,
+   * NF_DROP, NF_STOLEN or NF_QUEUE. Re-entrant: a target may send a packet that walks the same tables.
+   * Kernel: ipt_do_table().
+   */
+  run(table: TableName, hook: Hook, packet: Packet): number;
+  /** The rule set with its counters as they stand now. Rules keep identity but for counters. */
+  snapshot(): RuleSet;
+  /** Packets and bytes of a rule that this engine has seen, beyond the counters it was loaded with. */
+  counted(table: TableName, chain: string, ruleIndex: number): { readonly packets: number; readonly bytes: number };
+  /** Explains every step from now on; undefined stops it. */
+  trace(sink: TraceSink | undefined): void;
+}
+
+/** Binds a checked rule set. `env` is called once per table. */
+export type BuildEngine = (ruleSet: RuleSet, env: (table: TableName) => BindEnv) => Engine;
+
+export type { Rule };

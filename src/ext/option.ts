@@ -1,0 +1,141 @@
+/**
+ * The options of one extension in one rule, as the rule parser found them, and the values that most of them hold.
+ * How iptables reads numbers, masks and ports stands in the specification, section 3.6.
+ */
+import type { Diagnostic } from '../base/diagnostic.js';
+import type { Span } from '../base/source.js';
+import type { Family } from '../net/netfilter.js';
+import type { OptionSpec } from './extension.js';
+
+export interface GivenOption {
+  readonly spec: OptionSpec;
+  readonly invert: boolean;
+  /** The words that followed, `spec.args` of them. */
+  readonly values: readonly string[];
+  /** Of the option word itself. */
+  readonly span: Span;
+  /** Of the values, first to last; the option's own span if it takes none. */
+  readonly valueSpan: Span;
+  /** The rule's `-p` as known where the option stood (0: none yet): multiport and NAT need it before them. */
+  readonly protocol: number;
+  readonly protocolInverted: boolean;
+}
+
+export class GivenOptions {
+  readonly kind: string;
+  readonly family: Family;
+  readonly given: readonly GivenOption[];
+  /** Of `-m kind` or `-j KIND`. */
+  readonly span: Span;
+  readonly #report: (d: Diagnostic) => void;
+  failed = false;
+
+  constructor(
+    kind: string,
+    family: Family,
+    given: readonly GivenOption[],
+    span: Span,
+    report: (d: Diagnostic) => void,
+  ) {
+    this.kind = kind;
+    this.family = family;
+    this.given = given;
+    this.span = span;
+    this.#report = report;
+  }
+
+  /** The last occurrence of an option, by canonical name. */
+  get(name: string): GivenOption | undefined {
+    for (let i = this.given.length - 1; i >= 0; i--) if (this.given[i]!.spec.name === name) return this.given[i];
+    return undefined;
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined;
+  }
+
+  /** Reports a fault at an option's value (or at the extension's name where no option is at fault). */
+  fail(option: GivenOption | undefined, code: string, message: string, hint?: string): void {
+    this.failed = true;
+    const span = option === undefined ? this.span : option.valueSpan;
+    this.#report({ severity: 'error', code, message, span, ...(hint === undefined ? {} : { hint }) });
+  }
+
+  /** A warning at an option: loads, but not as one may think. */
+  warn(option: GivenOption | undefined, code: string, message: string, hint?: string): void {
+    const span = option === undefined ? this.span : option.valueSpan;
+    this.#report({ severity: 'warning', code, message, span, ...(hint === undefined ? {} : { hint }) });
+  }
+
+  /** Exactly one of the named options must be there; returns it. */
+  exactlyOne(...names: readonly string[]): GivenOption | undefined {
+    const found = this.given.filter((g) => names.includes(g.spec.name));
+    const first = found[0];
+    if (first === undefined) {
+      this.fail(undefined, 'option-missing', `${this.kind}: option "${names.join('" or "')}" must be specified`);
+    } else if (found.some((g) => g.spec.name !== first.spec.name)) {
+      this.fail(
+        found[1],
+        'options-exclude',
+        `${this.kind}: option "${first.spec.name}" cannot be used together with "${found[1]!.spec.name}"`,
+      );
+    }
+    return first;
+  }
+
+  /** The option must be there; reports it missing otherwise. */
+  required(name: string): GivenOption | undefined {
+    const option = this.get(name);
+    if (option === undefined)
+      this.fail(undefined, 'option-missing', `${this.kind}: option "${name}" must be specified`);
+    return option;
+  }
+
+  /** A C number in [min, max] (at most 2^53); reports and returns `min` otherwise. */
+  number(option: GivenOption, min: number, max: number, text: string = option.values[0]!): number {
+    const value = parseCNumber(text);
+    if (value === undefined || value < min || value > max) {
+      this.fail(
+        option,
+        'bad-number',
+        `${this.kind}: bad value "${text}" for option "${option.spec.name}", or out of range (${min}-${max})`,
+      );
+      return min;
+    }
+    return value;
+  }
+
+  /** `value[/mask]`, both 32 bit; the mask defaults to all ones. */
+  u32Mask(option: GivenOption): { value: number; mask: number } {
+    const [value, mask, ...rest] = option.values[0]!.split('/');
+    if (rest.length > 0)
+      this.fail(option, 'bad-number', `${this.kind}: bad value "${option.values[0]}" for option "${option.spec.name}"`);
+    return {
+      value: this.number(option, 0, 0xffffffff, value!),
+      mask: mask === undefined ? 0xffffffff : this.number(option, 0, 0xffffffff, mask),
+    };
+  }
+}
+
+/**
+ * A number as strtoul(…, 0) reads it: decimal, 0x hex, leading-0 octal, leading blanks and `+`; nothing may follow.
+ * Undefined for anything else, negative numbers included. Exact up to 2^53.
+ */
+export function parseCNumber(text: string): number | undefined {
+  const digits = /^\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/.exec(text)?.[1];
+  if (digits === undefined) return undefined;
+  if (digits.length > 1 && digits[0] === '0' && digits[1] !== 'x' && digits[1] !== 'X')
+    return Number.parseInt(digits, 8);
+  return Number(digits);
+}
+
+/** `0x…` in lower case, as %x prints. */
+export function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}
+
+/** Printed bare if made only of `A–Z a–z 0–9 _ -`, otherwise quoted with `\` before `"`, `\` and `'` (xtables_save_string()). */
+export function saveString(text: string): string {
+  if (/^[A-Za-z0-9_-]+$/.test(text)) return text;
+  return `"${text.replace(/["\\']/g, '\\$&')}"`;
+}

@@ -1,0 +1,34 @@
+/** Internet checksums (RFC 1071) and their incremental update (RFC 1624). Sums are folded 16-bit words, host order. */
+
+/** Ones' complement sum of bytes [from, to), continued from `sum`; an odd last byte counts as its upper half. Not folded. */
+export function sumBytes(bytes: Uint8Array, from: number, to: number, sum = 0): number {
+  let at = from;
+  let total = sum;
+  // 2^16 words of 16 bits stay below 2^53 by far; a 64 KiB packet needs no fold on the way.
+  for (; at + 1 < to; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!;
+  if (at < to) total += bytes[at]! << 8;
+  return total;
+}
+
+/** Folds a sum (below 2^48) into 16 bits. */
+export function fold(sum: number): number {
+  let s = sum > 0xffffffff ? (sum % 0x1_0000_0000) + Math.floor(sum / 0x1_0000_0000) : sum;
+  while (s > 0xffff) s = (s & 0xffff) + (s >>> 16);
+  return s;
+}
+
+/** The checksum field for a sum: its complement. */
+export function checksumOf(sum: number): number {
+  return ~fold(sum) & 0xffff;
+}
+
+/** New checksum field after one 16-bit word under it changed (RFC 1624, eq. 3; kernel: csum_replace2()). */
+export function replaceWord(checksum: number, before: number, after: number): number {
+  return ~fold((~checksum & 0xffff) + (~before & 0xffff) + after) & 0xffff;
+}
+
+/** The same for a 32-bit word (kernel: csum_replace4()). Both words unsigned. */
+export function replaceLong(checksum: number, before: number, after: number): number {
+  const sum = (~checksum & 0xffff) + (~before >>> 16) + (~before & 0xffff) + (after >>> 16) + (after & 0xffff);
+  return ~fold(sum) & 0xffff;
+}
