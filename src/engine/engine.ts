@@ -4,7 +4,7 @@
  */
 import type { BindEnv } from '../ext/extension.js';
 import type { Hook, TableName } from '../net/netfilter.js';
-import type { Chain, Rule, RuleSet } from '../ruleset/model.js';
+import type { Chain, RuleSet } from '../ruleset/model.js';
 import type { Packet } from '../wire/packet.js';
 
 /** What the walk through a table says of itself. All methods are called in the order of the kernel's steps. */
@@ -21,6 +21,13 @@ export interface TraceSink {
   hotdrop(table: TableName, chain: Chain, ruleIndex: number, packet: Packet): void;
 }
 
+/** Where the last verdict of a run came from; one reused object. */
+export interface Decision {
+  chain: Chain | undefined;
+  /** Rule within the chain from 0, or -1 for its policy. */
+  ruleIndex: number;
+}
+
 export interface Engine {
   /** Tables that exist in the rule set, in no particular order. */
   readonly tables: ReadonlySet<TableName>;
@@ -30,6 +37,8 @@ export interface Engine {
    * Kernel: ipt_do_table().
    */
   run(table: TableName, hook: Hook, packet: Packet): number;
+  /** What decided the last `run` (reused, overwritten by the next run, nested ones included). */
+  readonly decision: Decision;
   /** The rule set with its counters as they stand now. Rules keep identity but for counters. */
   snapshot(): RuleSet;
   /** Packets and bytes of a rule that this engine has seen, beyond the counters it was loaded with. */
@@ -40,5 +49,3 @@ export interface Engine {
 
 /** Binds a checked rule set. `env` is called once per table. */
 export type BuildEngine = (ruleSet: RuleSet, env: (table: TableName) => BindEnv) => Engine;
-
-export type { Rule };
