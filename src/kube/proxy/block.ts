@@ -1,0 +1,86 @@
+/** The rules of one service port as finished text: the pieces a sync is put together from. */
+import type { Endpoint } from '../endpoints.js';
+import type { ServicePortInfo } from '../service.js';
+import type { NodePlace } from './choose.js';
+import type { ProxyContext } from './context.js';
+import type { RuleSink, ServiceRuleWriter, WrittenPort } from './service-rules.js';
+
+export interface PortBlock extends WrittenPort {
+  readonly port: ServicePortInfo;
+  readonly endpoints: readonly Endpoint[];
+  /** Written in large-cluster mode. */
+  readonly large: boolean;
+  /** Lines for the filter table, each ending in a line feed; likewise the others. */
+  readonly filter: string;
+  readonly filterCount: number;
+  /** nat rules of KUBE-SERVICES and KUBE-NODEPORTS. */
+  readonly dispatch: string;
+  readonly dispatchCount: number;
+  /** Chains of this service port alone, in the order of their chain lines. */
+  readonly chains: readonly string[];
+  /** Rules of those chains, in the order of the text. */
+  readonly own: string;
+  readonly ownCount: number;
+}
+
+/** Collects lines; one instance serves many blocks. */
+export class BlockBuilder implements RuleSink {
+  readonly #writer: ServiceRuleWriter;
+  readonly #filter: string[] = [];
+  readonly #dispatch: string[] = [];
+  readonly #own: string[] = [];
+  #chains: string[] = [];
+
+  constructor(writer: ServiceRuleWriter) {
+    this.#writer = writer;
+  }
+
+  filter(rule: string): void {
+    this.#filter.push(rule);
+  }
+
+  dispatch(rule: string): void {
+    this.#dispatch.push(rule);
+  }
+
+  chain(name: string): void {
+    this.#chains.push(name);
+  }
+
+  own(rule: string): void {
+    this.#own.push(rule);
+  }
+
+  build(
+    port: ServicePortInfo,
+    endpoints: readonly Endpoint[],
+    context: ProxyContext,
+    place: NodePlace,
+    large: boolean,
+  ): PortBlock {
+    const written = this.#writer.write(port, endpoints, context, place, large, this);
+    const block = {
+      ...written,
+      port,
+      endpoints,
+      large,
+      filter: lines(this.#filter),
+      filterCount: this.#filter.length,
+      dispatch: lines(this.#dispatch),
+      dispatchCount: this.#dispatch.length,
+      chains: this.#chains,
+      own: lines(this.#own),
+      ownCount: this.#own.length,
+    };
+    this.#filter.length = 0;
+    this.#dispatch.length = 0;
+    this.#own.length = 0;
+    this.#chains = [];
+    return block;
+  }
+}
+
+/** join() copies into one flat string; a string grown by `+=` would keep its parts alive. */
+function lines(rules: readonly string[]): string {
+  return rules.length === 0 ? '' : `${rules.join('\n')}\n`;
+}
