@@ -5,6 +5,7 @@
 import type { Diagnostic } from '../base/diagnostic.js';
 import type { Span } from '../base/source.js';
 import type { Family } from '../net/netfilter.js';
+import { protocolNumber } from '../net/protocol-name.js';
 import type { OptionSpec } from './extension.js';
 
 export interface GivenOption {
@@ -105,6 +106,52 @@ export class GivenOptions {
     return value;
   }
 
+  /**
+   * `a` or `a:b` of C numbers up to `max`; an empty side is 0 or `max` (and nothing at all is 0). Not put in order.
+   * Tool: xtopt_parse_mint().
+   */
+  range(option: GivenOption, max: number): Range {
+    const text = option.values[0]!;
+    const parts = text.split(':');
+    if (parts.length > 2)
+      this.fail(option, 'bad-range', `${this.kind}: too many components for option "${option.spec.name}" (max: 2)`);
+    const low = parts[0] === '' ? 0 : this.number(option, 0, max, parts[0]);
+    if (parts.length === 1) return { low, high: low };
+    return { low, high: parts[1] === '' ? max : this.number(option, 0, max, parts[1]) };
+  }
+
+  /**
+   * A comma list of words, ORed; case does not matter and any beginning of a word will do, the first fitting one wins.
+   * Empty elements are refused.
+   */
+  wordBits(option: GivenOption, words: readonly (readonly [string, number])[]): number {
+    let bits = 0;
+    for (const given of option.values[0]!.split(',')) {
+      const found = given === '' ? undefined : words.find(([word]) => word.startsWith(given.toUpperCase()));
+      if (found === undefined) {
+        const known = words.map(([word]) => word).join(', ');
+        this.fail(
+          option,
+          'bad-word',
+          `${this.kind}: bad value "${given}" for option "${option.spec.name}"`,
+          `one of ${known}`,
+        );
+      } else {
+        bits |= found[1];
+      }
+    }
+    return bits >>> 0;
+  }
+
+  /** A protocol, by number 0–255 or name. */
+  protocol(option: GivenOption): number {
+    const text = option.values[0]!;
+    const number = parseCNumber(text);
+    const value = number !== undefined && number <= 255 ? number : protocolNumber(text);
+    if (value === undefined) this.fail(option, 'unknown-protocol', `unknown protocol "${text}" specified`);
+    return value ?? 0;
+  }
+
   /** `value[/mask]`, both 32 bit; the mask defaults to all ones. */
   u32Mask(option: GivenOption): { value: number; mask: number } {
     const [value, mask, ...rest] = option.values[0]!.split('/');
@@ -115,6 +162,58 @@ export class GivenOptions {
       mask: mask === undefined ? 0xffffffff : this.number(option, 0, 0xffffffff, mask),
     };
   }
+}
+
+/** Both ends belong to it; `low > high` holds nothing. */
+export interface Range {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** `! ` or nothing. */
+export function bang(invert: boolean): string {
+  return invert ? '! ' : '';
+}
+
+/** A range as it is saved: one number if the ends are equal. */
+export function printRange(range: Range): string {
+  return range.low === range.high ? `${range.low}` : `${range.low}:${range.high}`;
+}
+
+/** Words of the bits set, in the order of the table, with commas. */
+export function printBits(bits: number, words: readonly (readonly [string, number])[]): string {
+  return words
+    .filter(([, bit]) => bit !== 0 && (bits & bit) !== 0)
+    .map(([word]) => word)
+    .join(',');
+}
+
+/**
+ * Text cut to `max` bytes of UTF-8, as the fixed arrays of iptables hold it. Bytes of a character that is cut in two
+ * stay as U+DC80–U+DCFF (the "surrogate escape" of bytes that are no text).
+ */
+export function cutBytes(text: string, max: number): string {
+  let size = 0;
+  let out = '';
+  for (const char of text) {
+    const bytes = encodeUtf8(char.codePointAt(0)!);
+    if (size + bytes.length > max) {
+      for (const byte of bytes.slice(0, max - size)) out += String.fromCharCode(0xdc00 + byte);
+      return out;
+    }
+    size += bytes.length;
+    out += char;
+  }
+  return out;
+}
+
+function encodeUtf8(code: number): number[] {
+  if (code >= 0xdc80 && code <= 0xdcff) return [code - 0xdc00];
+  if (code < 0x80) return [code];
+  const tail = (shift: number) => 0x80 | ((code >> shift) & 0x3f);
+  if (code < 0x800) return [0xc0 | (code >> 6), tail(0)];
+  if (code < 0x1_0000) return [0xe0 | (code >> 12), tail(6), tail(0)];
+  return [0xf0 | (code >> 18), tail(12), tail(6), tail(0)];
 }
 
 /**

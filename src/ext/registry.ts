@@ -1,0 +1,63 @@
+/** Every extension there is, as two explicit lists. A new one is a file and a line here. */
+import type { Family } from '../net/netfilter.js';
+import type { MatchExt, TargetExt } from './extension.js';
+import { comment } from './matches/comment.js';
+import { conntrack } from './matches/conntrack.js';
+import { mark } from './matches/mark.js';
+import { tcp } from './matches/tcp.js';
+import { udp } from './matches/udp.js';
+import { DNAT } from './targets/dnat.js';
+import { LOG } from './targets/log.js';
+import { MARK } from './targets/mark.js';
+import { MASQUERADE } from './targets/masquerade.js';
+import { REJECT } from './targets/reject.js';
+import { SNAT } from './targets/snat.js';
+
+export const MATCHES: readonly MatchExt[] = [comment, conntrack, mark, tcp, udp];
+export const TARGETS: readonly TargetExt[] = [DNAT, LOG, MARK, MASQUERADE, REJECT, SNAT];
+
+type ByName<E> = Readonly<Record<Family, ReadonlyMap<string, E>>>;
+
+function index<E extends MatchExt | TargetExt>(list: readonly E[]): ByName<E> {
+  const of = (family: Family) =>
+    new Map(
+      list
+        .filter((ext) => ext.families.includes(family))
+        .flatMap((ext) => [ext.kind, ...(ext.aliases ?? [])].map((name): [string, E] => [name, ext])),
+    );
+  return { 4: of(4), 6: of(6) };
+}
+
+const matches = index(MATCHES);
+const targets = index(TARGETS);
+
+/** The match of this name or alias, exactly spelled. */
+export function findMatch(name: string, family: Family): MatchExt | undefined {
+  return matches[family].get(name);
+}
+
+/** The target of this name or alias, exactly spelled. */
+export function findTarget(name: string, family: Family): TargetExt | undefined {
+  return targets[family].get(name);
+}
+
+/** Names of the matches that `-p` alone makes known, by protocol number (spec 11.1). */
+const IMPLICIT: ReadonlyMap<number, string> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+  [136, 'udplite'],
+  [132, 'sctp'],
+  [33, 'dccp'],
+  [1, 'icmp'],
+  [58, 'icmp6'],
+  [50, 'esp'],
+  [51, 'ah'],
+  [135, 'mh'],
+  [108, 'ipcomp'],
+]);
+
+/** The match whose options may follow `-p` without `-m`; undefined if the protocol has none here. */
+export function implicitMatch(protocol: number, family: Family): MatchExt | undefined {
+  const name = IMPLICIT.get(protocol);
+  return name === undefined ? undefined : findMatch(name, family);
+}
