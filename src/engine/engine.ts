@@ -5,6 +5,7 @@
 import type { BindEnv } from '../ext/extension.js';
 import type { Hook, TableName } from '../net/netfilter.js';
 import type { Chain, RuleSet } from '../ruleset/model.js';
+import type { Patch } from '../ruleset/patch.js';
 import type { Packet } from '../wire/packet.js';
 
 /** What the walk through a table says of itself. All methods are called in the order of the kernel's steps. */
@@ -43,6 +44,12 @@ export interface Engine {
   snapshot(): RuleSet;
   /** Packets and bytes of a rule that this engine has seen, beyond the counters it was loaded with. */
   counted(table: TableName, chain: string, ruleIndex: number): { readonly packets: number; readonly bytes: number };
+  /**
+   * Changes the rule set in place, between packets. The patched rule set must be a checked one. Rules that stay keep
+   * their counters; state that lives in a rule starts anew in every rule of a patched table, state shared by name
+   * stays, and so do the counters' bases (specification 2.4 and 3.3).
+   */
+  apply(patch: Patch): void;
   /** Explains every step from now on; undefined stops it. */
   trace(sink: TraceSink | undefined): void;
 }

@@ -1,5 +1,6 @@
 /** What the target TRACE makes the traversal loop log. Kernel: trace_packet(), get_chainname_rulenum(), ip_tables.c. */
 import type { BindEnv } from '../ext/extension.js';
+import { formatLogLine, LOG_TRACE_FLAGS } from '../ext/log-line.js';
 import type { TableName } from '../net/netfilter.js';
 import type { AddressTest, Chain, Rule } from '../ruleset/model.js';
 import type { Packet } from '../wire/packet.js';
@@ -39,10 +40,5 @@ function isAny(test: AddressTest | undefined): boolean {
 
 /** Logs one TRACE line: the prefix, then the packet as LOG prints it with sequence numbers, options and user. */
 export function logTrace(env: BindEnv, prefix: string, packet: Packet): void {
-  env.host.log(TRACE_LEVEL, prefix + packetLine(packet));
-}
-
-// The packet's line is LOG's business (src/ext/log-line.ts); joined when that file is there.
-function packetLine(_packet: Packet): string {
-  return '';
+  env.host.log(TRACE_LEVEL, formatLogLine(packet, env.host, prefix, LOG_TRACE_FLAGS));
 }

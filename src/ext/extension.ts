@@ -37,9 +37,17 @@ export interface RulePlace {
   readonly matches: readonly MatchUse[];
 }
 
-/** A test that the compiled engine can hash or range-check: `(f[slot] & mask) === value`, or `low ≤ f[slot] ≤ high`. */
+/**
+ * A test that the compiled engine can hash or range-check: `(f[slot] & mask) === value`, or `low ≤ f[slot] ≤ high`,
+ * or one of several such ranges (multiport).
+ */
 export type FieldTest =
   | { readonly slot: FieldSlot; readonly mask: number; readonly value: number; readonly invert: boolean }
+  | {
+      readonly slot: FieldSlot;
+      readonly anyOf: readonly { readonly low: number; readonly high: number }[];
+      readonly invert: boolean;
+    }
   | { readonly slot: FieldSlot; readonly low: number; readonly high: number; readonly invert: boolean };
 
 /** Per packet: allocates nothing. May set `packet.hotdrop` and return false: the packet is dropped, nothing counts. */

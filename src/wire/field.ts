@@ -38,6 +38,9 @@ export const Field = {
   PktType: 20,
   /** Bit of the packet's conntrack state (CtState in conntrack/state-bit.ts), SNAT/DNAT bits included. */
   CtState: 21,
+  /** Scratch of the compiled engine: numbers that it gives the names of InDev and OutDev at the start of a run. */
+  InName: 22,
+  OutName: 23,
 } as const;
 export type FieldSlot = (typeof Field)[keyof typeof Field];
 export const FIELD_COUNT = 24;

@@ -2,6 +2,7 @@
 import { invariant } from '../../base/assert.js';
 import type { BindEnv, MatchFn, TargetFn } from '../../ext/extension.js';
 import type { Chain, Rule, Table } from '../../ruleset/model.js';
+import type { Change } from '../../ruleset/patch.js';
 
 export interface BoundMatch {
   readonly kind: string;
@@ -18,8 +19,8 @@ export interface BoundRule {
 }
 
 export interface BoundChain {
-  chain: Chain;
-  rules: BoundRule[];
+  readonly chain: Chain;
+  readonly rules: readonly BoundRule[];
   /** Of the policy. */
   packets: number;
   bytes: number;
@@ -28,20 +29,42 @@ export interface BoundChain {
 export interface BoundTable {
   readonly name: Table['name'];
   readonly env: BindEnv;
-  readonly chains: Map<string, BoundChain>;
+  readonly chains: ReadonlyMap<string, BoundChain>;
 }
 
 export function bindTable(table: Table, env: BindEnv): BoundTable {
   const chains = new Map<string, BoundChain>();
-  for (const chain of table.chains.values()) chains.set(chain.name, bindChain(chain, env));
+  for (const chain of table.chains.values()) {
+    const rules = chain.rules.map((rule) => bindRule(rule, env));
+    chains.set(chain.name, { chain, rules, packets: 0, bytes: 0 });
+  }
   return { name: table.name, env, chains };
 }
 
-export function bindChain(chain: Chain, env: BindEnv): BoundChain {
-  return { chain, rules: chain.rules.map((rule) => bindRule(rule, env)), packets: 0, bytes: 0 };
+/** The table after a change: everything bound anew, as the kernel replaces whole tables; rules that stay count on. */
+export function rebindTable(table: Table, before: BoundTable, changes: readonly Change[]): BoundTable {
+  const stayed = new Map<string, (BoundRule | undefined)[]>();
+  for (const [name, chain] of before.chains) stayed.set(name, [...chain.rules]);
+  for (const change of changes) {
+    const rules = stayed.get(change.chain) ?? [];
+    if (change.kind === 'add-chain' || change.kind === 'flush') stayed.set(change.chain, []);
+    if (change.kind === 'remove-chain') stayed.delete(change.chain);
+    if (change.kind === 'insert') rules.splice(change.index, 0, undefined);
+    if (change.kind === 'remove') rules.splice(change.index, 1);
+    if (change.kind === 'replace') rules[change.index] = undefined;
+  }
+  const after = bindTable(table, before.env);
+  for (const [name, chain] of after.chains) {
+    chain.rules.forEach((bound, index) => {
+      const earlier = stayed.get(name)?.[index];
+      bound.packets = earlier?.packets ?? 0;
+      bound.bytes = earlier?.bytes ?? 0;
+    });
+  }
+  return after;
 }
 
-export function bindRule(rule: Rule, env: BindEnv): BoundRule {
+function bindRule(rule: Rule, env: BindEnv): BoundRule {
   return {
     rule,
     matches: rule.matches.map(({ ext, value }) => ({ kind: ext.kind, match: ext.bind(value, env) })),

@@ -16,12 +16,13 @@ import {
   XT_RETURN,
 } from '../../net/netfilter.js';
 import type { RuleSet } from '../../ruleset/model.js';
+import { type Patch, patched } from '../../ruleset/patch.js';
 import { Field } from '../../wire/field.js';
 import type { Packet } from '../../wire/packet.js';
 import { type Counted, withCounters } from '../counters.js';
 import type { BuildEngine, Decision, Engine, TraceSink } from '../engine.js';
 import { logTrace, traceEndPrefix, tracePrefix } from '../trace-line.js';
-import { type BoundChain, type BoundRule, type BoundTable, bindTable, chainOf } from './bound-table.js';
+import { type BoundChain, type BoundRule, type BoundTable, bindTable, chainOf, rebindTable } from './bound-table.js';
 import { failedHeaderTest } from './header-test.js';
 
 const VERDICTS = { ACCEPT: NF_ACCEPT, DROP: NF_DROP, QUEUE: NF_QUEUE, RETURN: XT_RETURN } as const;
@@ -32,7 +33,7 @@ export const referenceEngine: BuildEngine = (ruleSet, env) => new ReferenceEngin
 class ReferenceEngine implements Engine {
   readonly tables: ReadonlySet<TableName>;
   readonly decision: Decision = { chain: undefined, ruleIndex: -1 };
-  readonly #ruleSet: RuleSet;
+  #ruleSet: RuleSet;
   readonly #bound = new Map<TableName, BoundTable>();
   #sink: TraceSink | undefined;
 
@@ -141,6 +142,14 @@ class ReferenceEngine implements Engine {
     const chain = chainOf(this.#table(table), chainName);
     const { packets, bytes } = ruleIndex === -1 ? chain : chain.rules[ruleIndex]!;
     return { packets, bytes };
+  }
+
+  apply(patch: Patch): void {
+    this.#ruleSet = patched(this.#ruleSet, patch);
+    for (const { table: name, changes } of patch) {
+      const now = this.#ruleSet.tables.find((table) => table.name === name);
+      this.#bound.set(name, rebindTable(now!, this.#table(name), changes));
+    }
   }
 
   trace(sink: TraceSink | undefined): void {
