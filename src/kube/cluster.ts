@@ -5,10 +5,7 @@ import { deriveSlices } from './derive-slices.js';
 import type { LoadedObjects } from './load.js';
 import type { ProxyHost } from './node.js';
 import type { EndpointSlice, KubeNode, Service } from './objects.js';
-import { BlockBuilder } from './proxy/block.js';
 import { type Balance, makeContext, type ProxyContext } from './proxy/context.js';
-import { restoreText } from './proxy/restore.js';
-import { ServiceRuleWriter } from './proxy/service-rules.js';
 import { ClusterState } from './state.js';
 
 export interface KubeCluster {
@@ -62,14 +59,4 @@ export function nodeContext(
   const name = cluster.config.hostnameOverride || options.name || node?.metadata.name || 'node';
   const host = options.host ?? ordinaryHost(node);
   return makeContext(family, name.trim().toLowerCase(), node, host, cluster.config, options.balance);
-}
-
-/** The text of a full sync on a host without leftovers. */
-export function fullRestore(state: ClusterState, context: ProxyContext): string {
-  const builder = new BlockBuilder(new ServiceRuleWriter());
-  const large = state.largeCluster;
-  const blocks = state.order.map((key) =>
-    builder.build(state.port(key)!, state.endpoints(key), context, context, large),
-  );
-  return restoreText(context, blocks, () => true, []);
 }

@@ -4,7 +4,6 @@
  */
 import { canonicalIp } from './address.js';
 import { type EndpointSlice, LABEL_HEADLESS, LABEL_SERVICE_NAME } from './objects.js';
-import { servicePortKey } from './service.js';
 
 export interface Endpoint {
   readonly ip: string;
@@ -20,16 +19,21 @@ export interface Endpoint {
   readonly zoneHints: ReadonlySet<string> | undefined;
   /** Undefined without node hints. */
   readonly nodeHints: ReadonlySet<string> | undefined;
-  /** Name of the slice that names it. */
-  readonly slice: string;
+  /** The slice that names it. */
+  readonly slice: EndpointSlice;
   /** Index into the slice's `endpoints`. */
   readonly index: number;
   /** Name of the KUBE-SEP chain, filled in when it is first asked for: hashing is most of what a text costs. */
   chain: string | undefined;
 }
 
-/** Endpoints by service port key, each list sorted by the bytes of `text`. */
-export type EndpointsMap = ReadonlyMap<string, readonly Endpoint[]>;
+/** The endpoints of one service port, sorted by the bytes of `text`, each once. */
+export interface PortEndpoints {
+  readonly portName: string;
+  readonly protocol: string;
+  readonly endpoints: readonly Endpoint[];
+}
+
 export const NO_ENDPOINTS: readonly Endpoint[] = [];
 
 /** Whether kube-proxy's watch delivers the slice. */
@@ -48,70 +52,79 @@ function hintSet(hints: readonly { readonly name: string }[] | undefined | null)
   return hints && hints.length > 0 ? new Set(hints.map((hint) => hint.name)) : undefined;
 }
 
-/** Endpoint by text for one service port, while slices are merged. */
-type Merging = Map<string, Endpoint>;
-
-function addSlice(service: string, slice: EndpointSlice, into: Map<string, Merging>): void {
-  for (const slicePort of slice.ports ?? []) {
-    const port = slicePort.port;
-    if (!port) continue;
-    const key = servicePortKey(service, slicePort.name ?? '', slicePort.protocol ?? 'TCP');
-    let merging = into.get(key);
-    if (merging === undefined) {
-      merging = new Map();
-      into.set(key, merging);
-    }
-    const endpoints = slice.endpoints ?? [];
-    for (let index = 0; index < endpoints.length; index++) {
-      const entry = endpoints[index]!;
-      const address = entry.addresses?.[0];
-      const ip = address === undefined ? undefined : canonicalIp(address);
-      if (ip === undefined) continue;
-      const text = ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
-      const terminating = entry.conditions?.terminating ?? false;
-      if (terminating && merging.has(text)) continue;
-      merging.set(text, {
-        ip,
-        port,
-        text,
-        ready: entry.conditions?.ready ?? true,
-        serving: entry.conditions?.serving ?? true,
-        terminating,
-        nodeName: entry.nodeName ?? '',
-        zoneHints: hintSet(entry.hints?.forZones),
-        nodeHints: hintSet(entry.hints?.forNodes),
-        slice: slice.metadata.name,
-        index,
-        chain: undefined,
-      });
-    }
+function endpointsOfSlice(slice: EndpointSlice, port: number): Endpoint[] {
+  const entries = slice.endpoints ?? [];
+  const found: Endpoint[] = [];
+  for (let index = 0; index < entries.length; index++) {
+    const entry = entries[index]!;
+    const address = entry.addresses?.[0];
+    const ip = address === undefined ? undefined : canonicalIp(address);
+    if (ip === undefined) continue;
+    const { conditions, hints } = entry;
+    found.push({
+      ip,
+      port,
+      text: ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`,
+      ready: conditions?.ready ?? true,
+      serving: conditions?.serving ?? true,
+      terminating: conditions?.terminating ?? false,
+      nodeName: entry.nodeName ?? '',
+      zoneHints: hints ? hintSet(hints.forZones) : undefined,
+      nodeHints: hints ? hintSet(hints.forNodes) : undefined,
+      slice,
+      index,
+      chain: undefined,
+    });
   }
+  return found;
 }
 
 function compareText(a: Endpoint, b: Endpoint): number {
   return a.text < b.text ? -1 : a.text > b.text ? 1 : 0;
 }
 
+/** Sorts, and of those with one text keeps the last that is not terminating, else the first. */
+function sortedOnce(endpoints: Endpoint[]): readonly Endpoint[] {
+  endpoints.sort(compareText); // stable
+  let kept = 0;
+  for (let i = 0; i < endpoints.length; i++) {
+    const endpoint = endpoints[i]!;
+    if (kept > 0 && endpoints[kept - 1]!.text === endpoint.text) {
+      if (!endpoint.terminating) endpoints[kept - 1] = endpoint;
+    } else endpoints[kept++] = endpoint;
+  }
+  return endpoints.slice(0, kept); // of exact length
+}
+
 /**
  * Endpoints of a Service from its slices, which must come sorted by name. Chain names are taken over from `before`,
  * where the endpoint is known.
  */
-export function endpointsOf(service: string, slices: Iterable<EndpointSlice>, before?: EndpointsMap): EndpointsMap {
-  const merged = new Map<string, Merging>();
-  for (const slice of slices) addSlice(service, slice, merged);
-  const result = new Map<string, readonly Endpoint[]>();
-  for (const [key, merging] of merged) {
-    if (merging.size === 0) continue;
-    const list = [...merging.values()].sort(compareText);
-    keepChainNames(list, before?.get(key));
-    result.set(key, list);
+export function endpointsOf(
+  slices: readonly EndpointSlice[],
+  before: readonly PortEndpoints[],
+): readonly PortEndpoints[] {
+  const merging: { readonly portName: string; readonly protocol: string; endpoints: readonly Endpoint[] }[] = [];
+  for (const slice of slices) {
+    for (const { port, name, protocol = 'TCP' } of slice.ports ?? []) {
+      if (!port) continue;
+      const portName = name ?? '';
+      const endpoints = endpointsOfSlice(slice, port);
+      const entry = merging.find((other) => other.portName === portName && other.protocol === protocol);
+      if (entry === undefined) merging.push({ portName, protocol, endpoints });
+      else entry.endpoints = entry.endpoints.concat(endpoints);
+    }
   }
-  return result;
+  for (const entry of merging) {
+    entry.endpoints = sortedOnce(entry.endpoints as Endpoint[]); // made above, and nobody else's
+    const known = before.find((other) => other.portName === entry.portName && other.protocol === entry.protocol);
+    if (known !== undefined) keepChainNames(entry.endpoints, known.endpoints);
+  }
+  return merging.filter((entry) => entry.endpoints.length > 0).slice();
 }
 
 /** Both lists are sorted by text. */
-function keepChainNames(list: readonly Endpoint[], before: readonly Endpoint[] | undefined): void {
-  if (before === undefined) return;
+function keepChainNames(list: readonly Endpoint[], before: readonly Endpoint[]): void {
   let at = 0;
   for (const endpoint of list) {
     while (at < before.length && before[at]!.text < endpoint.text) at++;

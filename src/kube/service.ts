@@ -3,12 +3,12 @@
  * kube-proxy: newBaseServiceInfo(), serviceToServiceMap(), pkg/proxy/serviceport.go, servicechangetracker.go.
  */
 import { canonicalIp, type IpAddress, type IpFamily, type IpRange, parseIp, parseRange } from './address.js';
-import { LABEL_PROXY_NAME, objectKey, type Service, type ServicePortSpec } from './objects.js';
+import { LABEL_PROXY_NAME, objectKey, type Service } from './objects.js';
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 export interface ServicePortInfo {
-  /** `servicePortKey()`: sorts in the canonical order (namespace, name, port name, protocol). */
+  /** Namespace, name, port name and protocol, parted by NUL: sorted by code units it is in canonical order. */
   readonly key: string;
   /** `namespace/name`. */
   readonly service: string;
@@ -35,20 +35,11 @@ export interface ServicePortInfo {
   readonly externallyAccessible: boolean;
   readonly usesCluster: boolean;
   readonly usesLocal: boolean;
+  /** Hash in the names of SVC, SVL, EXT and FW; filled in when it is first asked for. */
+  hash: string | undefined;
 }
 
-export type ServiceMap = ReadonlyMap<string, ServicePortInfo>;
-const NO_PORTS: ServiceMap = new Map();
-
-/** Key of a service port; its order by code units is the canonical order. `service` is `namespace/name`. */
-export function servicePortKey(service: string, portName: string, protocol: string): string {
-  return `${serviceSortKey(service)}\0${portName}\0${protocol}`;
-}
-
-/** `/` sorts behind `-` and `.`, so that `a/z` and `a-b/c` would come in the wrong order without this. */
-export function serviceSortKey(service: string): string {
-  return service.replace('/', '\0');
-}
+const NO_PORTS: readonly ServicePortInfo[] = [];
 
 /** Whether kube-proxy's watch delivers the Service: no other proxy's label, not headless by field selector. */
 export function isWatchedService(service: Service): boolean {
@@ -68,9 +59,12 @@ function clusterIpOf(service: Service, family: IpFamily): string | undefined {
   return address?.family === family ? address.text : undefined;
 }
 
-function addressesOf(texts: readonly (string | undefined)[] | undefined | null, family: IpFamily): string[] {
+const NO_ADDRESSES: readonly string[] = [];
+
+function addressesOf(texts: readonly (string | undefined)[] | undefined | null, family: IpFamily): readonly string[] {
+  if (!texts || texts.length === 0) return NO_ADDRESSES;
   const found: string[] = [];
-  for (const text of texts ?? []) {
+  for (const text of texts) {
     const address: IpAddress | undefined = text ? parseIp(text) : undefined;
     if (address?.family === family) found.push(address.text);
   }
@@ -78,8 +72,10 @@ function addressesOf(texts: readonly (string | undefined)[] | undefined | null, 
 }
 
 function sourceRangesOf(service: Service, family: IpFamily): readonly IpRange[] | undefined {
+  const texts = service.spec?.loadBalancerSourceRanges;
+  if (!texts || texts.length === 0) return undefined;
   const ranges: IpRange[] = [];
-  for (const text of service.spec?.loadBalancerSourceRanges ?? []) {
+  for (const text of texts) {
     const range = parseRange(text.trim());
     if (range?.family === family) ranges.push(range);
   }
@@ -89,79 +85,72 @@ function sourceRangesOf(service: Service, family: IpFamily): readonly IpRange[] 
 
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 
-/** The service ports of a family that a Service makes; none if kube-proxy skips it. Keys are `servicePortKey()`. */
-export function servicePorts(service: Service, family: IpFamily): ServiceMap {
+/**
+ * The service ports of a family that a Service makes; none if kube-proxy skips it. Of two ports with one key the later
+ * counts.
+ */
+export function servicePorts(service: Service, family: IpFamily): readonly ServicePortInfo[] {
   const spec = service.spec ?? {};
   if (!spec.clusterIP || spec.clusterIP === 'None' || spec.type === 'ExternalName') return NO_PORTS;
   const clusterIp = clusterIpOf(service, family);
   if (clusterIp === undefined) return NO_PORTS;
+  const name = objectKey(service);
   const externalIps = addressesOf(spec.externalIPs, family);
   const vips = addressesOf(
-    (service.status?.loadBalancer?.ingress ?? [])
-      .filter((entry) => (entry.ipMode ?? 'VIP') === 'VIP')
+    service.status?.loadBalancer?.ingress
+      ?.filter((entry) => (entry.ipMode ?? 'VIP') === 'VIP')
       .map((entry) => entry.ip),
     family,
   );
+  const sourceRanges = sourceRangesOf(service, family);
   const isLocal = spec.externalTrafficPolicy === 'Local';
   const externalLocal =
     isLocal &&
     (spec.type === 'LoadBalancer' ||
       spec.type === 'NodePort' ||
       ((spec.type ?? 'ClusterIP') === 'ClusterIP' && (spec.externalIPs ?? []).length > 0));
-  const shared = {
-    service: objectKey(service),
-    clusterIp,
-    externalIps,
-    vips,
-    sourceRanges: sourceRangesOf(service, family),
-    externalLocal,
-    internalLocal: spec.internalTrafficPolicy === 'Local',
-    affinitySeconds:
-      spec.sessionAffinity === 'ClientIP'
-        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
-        : 0,
-    healthCheckNodePort: spec.type === 'LoadBalancer' && isLocal ? (spec.healthCheckNodePort ?? 0) : 0,
-  };
-  const ports = new Map<string, ServicePortInfo>();
-  (spec.ports ?? []).forEach((entry, index) => {
-    const info = servicePort(entry, index, shared);
-    ports.set(info.key, info);
-  });
-  return ports;
-}
-
-type SharedByPorts = Omit<
-  ServicePortInfo,
-  | 'key'
-  | 'display'
-  | 'portName'
-  | 'protocol'
-  | 'index'
-  | 'port'
-  | 'nodePort'
-  | 'externallyAccessible'
-  | 'usesCluster'
-  | 'usesLocal'
->;
-
-function servicePort(entry: ServicePortSpec, index: number, shared: SharedByPorts): ServicePortInfo {
-  const portName = entry.name ?? '';
-  const protocol = (entry.protocol ?? 'TCP') as Protocol; // loading has checked it
-  const nodePort = entry.nodePort ?? 0;
-  const externallyAccessible = nodePort !== 0 || shared.vips.length > 0 || shared.externalIps.length > 0;
-  return {
-    ...shared,
-    key: servicePortKey(shared.service, portName, protocol),
-    display: portName === '' ? shared.service : `${shared.service}:${portName}`,
-    portName,
-    protocol,
-    index,
-    port: entry.port,
-    nodePort,
-    externallyAccessible,
-    usesCluster: !shared.internalLocal || externallyAccessible,
-    usesLocal: shared.internalLocal || (shared.externalLocal && externallyAccessible),
-  };
+  const internalLocal = spec.internalTrafficPolicy === 'Local';
+  const affinitySeconds =
+    spec.sessionAffinity === 'ClientIP'
+      ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+      : 0;
+  const healthCheckNodePort = spec.type === 'LoadBalancer' && isLocal ? (spec.healthCheckNodePort ?? 0) : 0;
+  const namespace = service.metadata.namespace ?? 'default';
+  const ports: ServicePortInfo[] = [];
+  const entries = spec.ports ?? [];
+  for (let index = 0; index < entries.length; index++) {
+    const entry = entries[index]!;
+    const portName = entry.name ?? '';
+    const protocol = (entry.protocol ?? 'TCP') as Protocol; // loading has checked it
+    const nodePort = entry.nodePort ?? 0;
+    const externallyAccessible = nodePort !== 0 || vips.length > 0 || externalIps.length > 0;
+    const info: ServicePortInfo = {
+      key: `${namespace}\0${service.metadata.name}\0${portName}\0${protocol}`,
+      service: name,
+      display: portName === '' ? name : `${name}:${portName}`,
+      portName,
+      protocol,
+      index,
+      clusterIp,
+      port: entry.port,
+      nodePort,
+      affinitySeconds,
+      externalIps,
+      vips,
+      sourceRanges,
+      externalLocal,
+      internalLocal,
+      healthCheckNodePort,
+      externallyAccessible,
+      usesCluster: !internalLocal || externallyAccessible,
+      usesLocal: internalLocal || (externalLocal && externallyAccessible),
+      hash: undefined,
+    };
+    const twin = ports.findIndex((other) => other.key === info.key);
+    if (twin === -1) ports.push(info);
+    else ports[twin] = info;
+  }
+  return ports.slice(); // of exact length: a list that grew has room for 17
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {
@@ -190,11 +179,13 @@ export function sameServicePort(a: ServicePortInfo, b: ServicePortInfo): boolean
   );
 }
 
-export function sameServiceMap(a: ServiceMap, b: ServiceMap): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, port] of a) {
-    const other = b.get(key);
-    if (other === undefined || !sameServicePort(port, other)) return false;
-  }
-  return true;
+/** Whether two Services have the same service ports, in whatever order. */
+export function sameServicePorts(a: readonly ServicePortInfo[], b: readonly ServicePortInfo[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((port) => {
+      const other = b.find((candidate) => candidate.key === port.key);
+      return other !== undefined && sameServicePort(port, other);
+    })
+  );
 }

@@ -1,12 +1,12 @@
 /**
  * The cluster as one family of kube-proxy sees it, on whatever node: service ports in canonical order with their
- * endpoints, kept up to date by events. Cost of a change: that of the Services it touches.
+ * endpoints, kept up to date by events. A change costs what the Services it touches cost.
  */
 import type { IpFamily } from './address.js';
-import { type Endpoint, NO_ENDPOINTS } from './endpoints.js';
-import type { EndpointSlice, Service } from './objects.js';
+import { NO_ENDPOINTS, serviceOfSlice } from './endpoints.js';
+import { type EndpointSlice, objectKey, type Service } from './objects.js';
 import type { ServicePortInfo } from './service.js';
-import { EndpointSliceTracker, ServiceTracker } from './tracker.js';
+import { type PortEntry, ServiceRecord } from './tracker.js';
 
 /** Above this many endpoints over all service ports, comments are left out (kube-proxy: largeClusterEndpointsThreshold). */
 export const LARGE_CLUSTER_ENDPOINTS = 1000;
@@ -14,94 +14,124 @@ export const LARGE_CLUSTER_ENDPOINTS = 1000;
 export interface StateChange {
   /** Services (`namespace/name`) whose chains must be rewritten. */
   readonly updated: ReadonlySet<string>;
-  /** Keys of service ports that exist no more, or did not exist before. */
-  readonly removed: readonly string[];
-  readonly added: readonly string[];
+  readonly added: readonly PortEntry[];
+  /** Service ports that exist no more. */
+  readonly removed: readonly PortEntry[];
   /** A touched Service had or has UDP endpoints: stale connections must go. */
   readonly cleanup: boolean;
 }
 
+/** Beyond this many additions and removals at once, sorting anew beats moving the tail of the list for each. */
+const MAX_MOVES = 16;
+
 export class ClusterState {
   readonly family: IpFamily;
-  readonly #serviceTracker: ServiceTracker;
-  readonly #sliceTracker = new EndpointSliceTracker();
-  readonly #ports = new Map<string, ServicePortInfo>();
-  readonly #keysByService = new Map<string, readonly string[]>();
-  readonly #endpoints = new Map<string, readonly Endpoint[]>();
-  #order: string[] = [];
+  readonly #services = new Map<string, ServiceRecord>();
+  readonly #serviceChanges = new Set<ServiceRecord>();
+  readonly #sliceChanges = new Set<ServiceRecord>();
+  #order: PortEntry[] = [];
   #endpointCount = 0;
 
   constructor(family: IpFamily) {
     this.family = family;
-    this.#serviceTracker = new ServiceTracker(family);
   }
 
-  /** Takes a Service event; false if nothing at all is pending afterwards. */
+  #record(name: string): ServiceRecord {
+    let record = this.#services.get(name);
+    if (record === undefined) {
+      record = new ServiceRecord(name);
+      this.#services.set(name, record);
+    }
+    return record;
+  }
+
+  /** Takes a Service event; returns whether anything at all is pending afterwards. */
   service(service: Service, removed = false): boolean {
-    return this.#serviceTracker.update(service, removed);
+    const record = this.#record(objectKey(service));
+    record.service(service, removed, this.family);
+    if (record.servicePending) this.#serviceChanges.add(record);
+    else this.#serviceChanges.delete(record);
+    return this.pending;
   }
 
-  /** Takes an EndpointSlice event; slices of another family are passed over. */
+  /** Takes an EndpointSlice event; slices of another family are passed over. Returns whether it became pending. */
   slice(slice: EndpointSlice, removed = false): boolean {
-    return slice.addressType === this.family && this.#sliceTracker.update(slice, removed);
+    if (slice.addressType !== this.family) return false;
+    const name = serviceOfSlice(slice);
+    if (name === undefined) return false;
+    const record = this.#record(name);
+    const pending = record.slice(slice, removed);
+    if (pending) this.#sliceChanges.add(record);
+    return pending;
   }
 
   get pending(): boolean {
-    return this.#serviceTracker.pending || this.#sliceTracker.pending;
+    return this.#serviceChanges.size + this.#sliceChanges.size > 0;
   }
 
   /** Applies what is pending. */
   checkout(): StateChange {
     const updated = new Set<string>();
-    const removed: string[] = [];
-    const added: string[] = [];
-    for (const [service, current] of this.#serviceTracker.checkout()) {
-      updated.add(service);
-      const before = this.#keysByService.get(service) ?? [];
-      for (const key of before) {
-        this.#endpointCount -= this.endpoints(key).length;
-        if (!current.has(key)) {
-          this.#ports.delete(key);
-          removed.push(key);
-        }
-      }
-      for (const [key, port] of current) {
-        if (!this.#ports.has(key)) added.push(key);
-        this.#ports.set(key, port);
-        this.#endpointCount += this.endpoints(key).length;
-      }
-      if (current.size === 0) this.#keysByService.delete(service);
-      else this.#keysByService.set(service, [...current.keys()]);
+    const added: PortEntry[] = [];
+    const removed: PortEntry[] = [];
+    for (const record of this.#serviceChanges) {
+      updated.add(record.name);
+      this.#replaceEntries(record, record.takePorts()!, added, removed);
     }
-    this.#reorder(added, removed);
     let cleanup = false;
-    for (const [service, { previous, current }] of this.#sliceTracker.checkout()) {
-      updated.add(service);
-      for (const key of previous.keys()) {
-        cleanup ||= key.endsWith('\0UDP');
-        this.#setEndpoints(key, NO_ENDPOINTS);
-      }
-      for (const [key, list] of current) {
-        cleanup ||= key.endsWith('\0UDP');
-        this.#setEndpoints(key, list);
+    for (const record of this.#sliceChanges) {
+      updated.add(record.name);
+      cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
+      record.applySlices();
+      cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
+      for (const entry of record.entries) {
+        const endpoints = record.endpointsOf(entry.info);
+        this.#endpointCount += endpoints.length - entry.endpoints.length;
+        entry.endpoints = endpoints;
       }
     }
-    return { updated, removed, added, cleanup };
+    for (const record of this.#serviceChanges) if (record.empty) this.#services.delete(record.name);
+    for (const record of this.#sliceChanges) if (record.empty) this.#services.delete(record.name);
+    this.#serviceChanges.clear();
+    this.#sliceChanges.clear();
+    this.#reorder(added, removed);
+    return { updated, added, removed, cleanup };
   }
 
-  #setEndpoints(key: string, list: readonly Endpoint[]): void {
-    if (this.#ports.has(key)) this.#endpointCount += list.length - this.endpoints(key).length;
-    if (list.length === 0) this.#endpoints.delete(key);
-    else this.#endpoints.set(key, list);
+  #replaceEntries(
+    record: ServiceRecord,
+    ports: readonly ServicePortInfo[],
+    added: PortEntry[],
+    removed: PortEntry[],
+  ): void {
+    const before = record.entries;
+    for (const entry of before) {
+      if (ports.some((port) => port.key === entry.info.key)) continue;
+      this.#endpointCount -= entry.endpoints.length;
+      removed.push(entry);
+    }
+    record.entries = ports.map((info) => {
+      const known = before.find((entry) => entry.info.key === info.key);
+      if (known !== undefined) {
+        known.info = info;
+        return known;
+      }
+      const entry = { info, endpoints: record.endpoints.length === 0 ? NO_ENDPOINTS : record.endpointsOf(info) };
+      this.#endpointCount += entry.endpoints.length;
+      added.push(entry);
+      return entry;
+    });
   }
 
-  #reorder(added: readonly string[], removed: readonly string[]): void {
-    if (added.length + removed.length > 16) {
-      this.#order = [...this.#ports.keys()].sort();
+  #reorder(added: readonly PortEntry[], removed: readonly PortEntry[]): void {
+    if (added.length + removed.length <= MAX_MOVES) {
+      for (const entry of removed) this.#order.splice(this.position(entry.info.key), 1);
+      for (const entry of added) this.#order.splice(this.position(entry.info.key), 0, entry);
       return;
     }
-    for (const key of removed) this.#order.splice(this.position(key), 1);
-    for (const key of added) this.#order.splice(this.position(key), 0, key);
+    const gone = new Set(removed);
+    const kept = gone.size === 0 ? this.#order : this.#order.filter((entry) => !gone.has(entry));
+    this.#order = kept.concat(added).sort((a, b) => (a.info.key < b.info.key ? -1 : 1));
   }
 
   /** Where a key stands, or would stand, in `order`. */
@@ -110,33 +140,25 @@ export class ClusterState {
     let high = this.#order.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#order[middle]! < key) low = middle + 1;
+      if (this.#order[middle]!.info.key < key) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Keys of all service ports in canonical order. */
-  get order(): readonly string[] {
+  /** All service ports in canonical order. */
+  get order(): readonly PortEntry[] {
     return this.#order;
   }
 
-  /** Keys of a Service's ports. */
-  keysOf(service: string): readonly string[] {
-    return this.#keysByService.get(service) ?? [];
+  /** Every Service that has ports or slices. */
+  get services(): ReadonlyMap<string, ServiceRecord> {
+    return this.#services;
   }
 
-  port(key: string): ServicePortInfo | undefined {
-    return this.#ports.get(key);
-  }
-
-  endpoints(key: string): readonly Endpoint[] {
-    return this.#endpoints.get(key) ?? NO_ENDPOINTS;
-  }
-
-  /** All endpoints by service port key, those of unknown Services too. */
-  get allEndpoints(): ReadonlyMap<string, readonly Endpoint[]> {
-    return this.#endpoints;
+  /** Ports of a Service, in the order of its spec. */
+  portsOf(service: string): readonly PortEntry[] {
+    return this.#services.get(service)?.entries ?? [];
   }
 
   /** Sum over service ports of their endpoints, ready or not. */

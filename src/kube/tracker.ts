@@ -1,68 +1,16 @@
 /**
- * Change tracking of one family: object events in, service ports and endpoints out. Says at each check-out which
- * Services must be rewritten. kube-proxy: ServiceChangeTracker, EndpointsChangeTracker, EndpointSliceCache.
+ * Change tracking by Service: what is applied, what is pending, and when an event is none. One record holds a Service's
+ * ports and its slices, whichever came first. kube-proxy: ServiceChangeTracker, EndpointSliceCache.
  */
 import type { IpFamily } from './address.js';
-import { type EndpointsMap, endpointsOf, isWatchedSlice, serviceOfSlice } from './endpoints.js';
-import { type EndpointSlice, objectKey, type Service } from './objects.js';
-import { isWatchedService, type ServiceMap, sameServiceMap, servicePorts } from './service.js';
+import { type Endpoint, endpointsOf, isWatchedSlice, NO_ENDPOINTS, type PortEndpoints } from './endpoints.js';
+import type { EndpointSlice, Service } from './objects.js';
+import { isWatchedService, type ServicePortInfo, sameServicePorts, servicePorts } from './service.js';
 
-const NO_PORTS: ServiceMap = new Map();
-
-/** Deep equality of two JSON values; an absent member equals an undefined one. */
-export function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const left = a as Record<string, unknown>; // arrays too have their members as keys
-  const right = b as Record<string, unknown>;
-  for (const key in left) if (!sameJson(left[key], right[key])) return false;
-  for (const key in right) if (right[key] !== undefined && left[key] === undefined) return false;
-  return true;
-}
-
-interface ServiceChange {
-  readonly previous: ServiceMap;
-  current: ServiceMap;
-}
-
-export class ServiceTracker {
-  readonly #family: IpFamily;
-  readonly #applied = new Map<string, ServiceMap>();
-  readonly #changes = new Map<string, ServiceChange>();
-
-  constructor(family: IpFamily) {
-    this.#family = family;
-  }
-
-  /** Takes an addition, an update, or (`removed`) a deletion. Returns whether anything is pending at all. */
-  update(service: Service, removed: boolean): boolean {
-    const key = objectKey(service);
-    const current = removed || !isWatchedService(service) ? NO_PORTS : servicePorts(service, this.#family);
-    const change = this.#changes.get(key);
-    if (change === undefined) {
-      const previous = this.#applied.get(key) ?? NO_PORTS;
-      if (!sameServiceMap(previous, current)) this.#changes.set(key, { previous, current });
-    } else if (sameServiceMap(change.previous, current)) this.#changes.delete(key);
-    else change.current = current;
-    return this.#changes.size > 0;
-  }
-
-  get pending(): boolean {
-    return this.#changes.size > 0;
-  }
-
-  /** Hands out the pending changes: service ports now, by Service; empties the tracker. */
-  checkout(): ReadonlyMap<string, ServiceMap> {
-    const result = new Map<string, ServiceMap>();
-    for (const [key, change] of this.#changes) {
-      result.set(key, change.current);
-      if (change.current.size === 0) this.#applied.delete(key);
-      else this.#applied.set(key, change.current);
-    }
-    this.#changes.clear();
-    return result;
-  }
+/** One service port in the cluster's list; the same object for as long as the port exists. */
+export interface PortEntry {
+  info: ServicePortInfo;
+  endpoints: readonly Endpoint[];
 }
 
 interface PendingSlice {
@@ -70,66 +18,119 @@ interface PendingSlice {
   readonly removed: boolean;
 }
 
-interface ServiceSlices {
-  readonly applied: Map<string, EndpointSlice>;
-  readonly pending: Map<string, PendingSlice>;
-  endpoints: EndpointsMap;
-}
+const NO_PORTS: readonly ServicePortInfo[] = [];
+const NO_ENTRIES: readonly PortEntry[] = [];
+const NO_SLICES: readonly EndpointSlice[] = [];
+const NO_PENDING: readonly PendingSlice[] = [];
+const NO_PORT_ENDPOINTS: readonly PortEndpoints[] = [];
 
-const NO_MAP: EndpointsMap = new Map();
+/**
+ * A Service by name. Its lists are short and there are many of them: they are replaced by lists of exact length rather
+ * than grown, as a grown list has room for 17.
+ */
+export class ServiceRecord {
+  /** `namespace/name`. */
+  readonly name: string;
+  /** Ports that are applied. */
+  entries: readonly PortEntry[] = NO_ENTRIES;
+  /** Endpoints that are applied, by port; also where no Service is. */
+  endpoints: readonly PortEndpoints[] = NO_PORT_ENDPOINTS;
+  #pendingPorts: readonly ServicePortInfo[] | undefined;
+  /** Sorted by name. */
+  #slices: readonly EndpointSlice[] = NO_SLICES;
+  #pendingSlices: readonly PendingSlice[] = NO_PENDING;
 
-export interface EndpointsChange {
-  readonly previous: EndpointsMap;
-  readonly current: EndpointsMap;
-}
+  constructor(name: string) {
+    this.name = name;
+  }
 
-export class EndpointSliceTracker {
-  readonly #services = new Map<string, ServiceSlices>();
-  readonly #dirty = new Set<string>();
+  get servicePending(): boolean {
+    return this.#pendingPorts !== undefined;
+  }
 
-  /** Takes an addition, an update, or (`removed`) a deletion. Returns whether it became pending. */
-  update(slice: EndpointSlice, removed: boolean): boolean {
-    const service = serviceOfSlice(slice);
-    if (service === undefined) return false;
+  get slicesPending(): boolean {
+    return this.#pendingSlices.length > 0;
+  }
+
+  /** Nothing is left to know of it. */
+  get empty(): boolean {
+    return this.entries.length === 0 && this.#slices.length === 0 && !this.servicePending && !this.slicesPending;
+  }
+
+  /** Takes a Service event. What returns to the applied state is no longer pending. */
+  service(service: Service, removed: boolean, family: IpFamily): void {
+    const current = removed || !isWatchedService(service) ? NO_PORTS : servicePorts(service, family);
+    const applied = this.entries.length === 0 ? NO_PORTS : this.entries.map((entry) => entry.info);
+    this.#pendingPorts = sameServicePorts(applied, current) ? undefined : current;
+  }
+
+  /** Takes an EndpointSlice event; false if it changes nothing that is pending or applied. */
+  slice(slice: EndpointSlice, removed: boolean): boolean {
     const gone = removed || !isWatchedSlice(slice);
-    let state = this.#services.get(service);
-    if (state === undefined) {
-      if (gone) return false;
-      state = { applied: new Map(), pending: new Map(), endpoints: NO_MAP };
-      this.#services.set(service, state);
-    }
     const { name } = slice.metadata;
-    const pending = state.pending.get(name);
-    const applied = state.applied.get(name);
-    if (pending !== undefined) {
-      if (pending.removed === gone && (gone || sameJson(pending.slice, slice))) return false;
-    } else if (gone ? applied === undefined : applied !== undefined && sameJson(applied, slice)) return false;
-    state.pending.set(name, { slice, removed: gone });
-    this.#dirty.add(service);
+    const change = { slice, removed: gone };
+    const at = this.#pendingSlices.findIndex((pending) => pending.slice.metadata.name === name);
+    if (at !== -1) {
+      const pending = this.#pendingSlices[at]!;
+      if (pending.removed === gone && (gone || sameSlice(pending.slice, slice))) return false;
+      this.#pendingSlices = this.#pendingSlices.with(at, change);
+      return true;
+    }
+    const applied = this.#slices.find((other) => other.metadata.name === name);
+    if (gone ? applied === undefined : applied !== undefined && sameSlice(applied, slice)) return false;
+    this.#pendingSlices = this.#pendingSlices.length === 0 ? [change] : [...this.#pendingSlices, change];
     return true;
   }
 
-  get pending(): boolean {
-    return this.#dirty.size > 0;
+  /** Hands out the pending ports, if the Service changed; nothing is pending then. */
+  takePorts(): readonly ServicePortInfo[] | undefined {
+    const ports = this.#pendingPorts;
+    this.#pendingPorts = undefined;
+    return ports;
   }
 
-  /** Hands out the endpoints before and after, by Service touched; the changes are then applied. */
-  checkout(): ReadonlyMap<string, EndpointsChange> {
-    const result = new Map<string, EndpointsChange>();
-    for (const service of this.#dirty) {
-      const state = this.#services.get(service)!;
-      for (const [name, change] of state.pending) {
-        if (change.removed) state.applied.delete(name);
-        else state.applied.set(name, change.slice);
-      }
-      state.pending.clear();
-      const slices = [...state.applied.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-      const previous = state.endpoints;
-      state.endpoints = endpointsOf(service, slices, previous);
-      result.set(service, { previous, current: state.endpoints });
-      if (state.applied.size === 0) this.#services.delete(service);
+  /** Applies the pending slices to `endpoints`. */
+  applySlices(): void {
+    const pending = this.#pendingSlices;
+    this.#pendingSlices = NO_PENDING;
+    if (this.#slices.length === 0 && pending.length === 1 && !pending[0]!.removed) this.#slices = [pending[0]!.slice];
+    else {
+      const names = new Set(pending.map((change) => change.slice.metadata.name));
+      const kept = this.#slices.filter((slice) => !names.has(slice.metadata.name));
+      for (const change of pending) if (!change.removed) kept.push(change.slice);
+      this.#slices = kept.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1)).slice();
     }
-    this.#dirty.clear();
-    return result;
+    this.endpoints = endpointsOf(this.#slices, this.endpoints);
   }
+
+  /** Applied endpoints of a port. */
+  endpointsOf(port: ServicePortInfo): readonly Endpoint[] {
+    for (const candidate of this.endpoints) {
+      if (candidate.portName === port.portName && candidate.protocol === port.protocol) return candidate.endpoints;
+    }
+    return NO_ENDPOINTS;
+  }
+}
+
+/** Equality as kube-proxy sees it: whole objects, after the API server has filled in the defaults of ports. */
+function sameSlice(a: EndpointSlice, b: EndpointSlice): boolean {
+  return sameJson(withDefaults(a), withDefaults(b));
+}
+
+function withDefaults(slice: EndpointSlice): EndpointSlice {
+  const incomplete = slice.ports?.some((port) => port.name === undefined || port.protocol === undefined) ?? false;
+  if (!incomplete) return slice;
+  return { ...slice, ports: slice.ports!.map((port) => ({ name: '', protocol: 'TCP', ...port })) };
+}
+
+/** Deep equality of two JSON values; an absent member equals null. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const left = a as Record<string, unknown>; // arrays too have their members as keys
+  const right = b as Record<string, unknown>;
+  for (const key in left) if (!sameJson(left[key] ?? undefined, right[key] ?? undefined)) return false;
+  for (const key in right) if ((right[key] ?? undefined) !== undefined && left[key] === undefined) return false;
+  return !Array.isArray(a) || left.length === right.length;
 }

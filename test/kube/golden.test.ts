@@ -2,9 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { clusterOf, clusterState, fullRestore, nodeContext } from '../../src/kube/cluster.js';
+import { clusterOf, clusterState, nodeContext } from '../../src/kube/cluster.js';
 import { type History, type RecordedStep, replayHistory } from '../../src/kube/history.js';
 import { loadObjects } from '../../src/kube/load.js';
+import { fullRestore } from '../../src/kube/proxy/full-text.js';
 
 /** The whole set of recordings, which is too large for the repository; run as well where it lies beside it. */
 const WHOLE = '../shared/golden/kube-proxy';

@@ -26,11 +26,10 @@ function joinPort(ip: string, port: number): string {
 export function staleFlows(state: ClusterState, flows: readonly Flow[], externalIpsAllowed: boolean): number[] {
   const byAddress = new Map<string, ReadonlySet<string>>();
   const byNodePort = new Map<number, ReadonlySet<string>>();
-  for (const key of state.order) {
-    if (!key.endsWith('\0UDP')) continue;
-    const port = state.port(key)!;
+  for (const { info: port, endpoints } of state.order) {
+    if (port.protocol !== 'UDP') continue;
     const serving = new Set<string>();
-    for (const endpoint of state.endpoints(key)) {
+    for (const endpoint of endpoints) {
       if (endpoint.serving) serving.add(joinPort(endpoint.ip, endpoint.port));
     }
     byAddress.set(joinPort(port.clusterIp, port.port), serving);

@@ -5,6 +5,7 @@
 import { isServiceChain } from '../chain-name.js';
 import { type KubeNode, LABEL_ZONE } from '../objects.js';
 import type { ClusterState } from '../state.js';
+import type { PortEntry } from '../tracker.js';
 import { BlockBuilder, type PortBlock } from './block.js';
 import { type Flow, staleFlows } from './conntrack.js';
 import type { ProxyContext } from './context.js';
@@ -45,7 +46,7 @@ export class Proxier {
   readonly #state: ClusterState;
   readonly #tables: KernelTables;
   readonly #builder = new BlockBuilder(new ServiceRuleWriter());
-  readonly #blocks = new Map<string, PortBlock>();
+  readonly #blocks = new Map<PortEntry, PortBlock>();
   readonly #syncPeriodMs: number;
   #context: ProxyContext;
   #zone: string | undefined;
@@ -88,7 +89,7 @@ export class Proxier {
   sync(world: SyncWorld): SyncResult {
     const full = this.#needFull || (!this.#large && world.nowMs - this.#lastFullMs > FULL_SYNC_INTERVAL_MS);
     const change = this.#state.checkout();
-    for (const key of change.removed) this.#blocks.delete(key);
+    for (const entry of change.removed) this.#blocks.delete(entry);
     let ensured: readonly string[] = [];
     if (full) {
       const result = ensureJumps(this.#tables, world.failJump);
@@ -143,10 +144,9 @@ export class Proxier {
   /** Blocks in canonical order. One that no event touched is kept; a full sync renews those of the other comment mode. */
   #currentBlocks(full: boolean): PortBlock[] {
     const blocks: PortBlock[] = [];
-    for (const key of this.#state.order) {
-      const port = this.#state.port(key)!;
-      const endpoints = this.#state.endpoints(key);
-      let block = this.#blocks.get(key);
+    for (const entry of this.#state.order) {
+      const { info: port, endpoints } = entry;
+      let block = this.#blocks.get(entry);
       if (
         block === undefined ||
         block.port !== port ||
@@ -154,7 +154,7 @@ export class Proxier {
         (full && block.large !== this.#large)
       ) {
         block = this.#builder.build(port, endpoints, this.#context, this.#context, this.#large);
-        this.#blocks.set(key, block);
+        this.#blocks.set(entry, block);
       }
       blocks.push(block);
     }
@@ -184,8 +184,7 @@ export class Proxier {
 
   #countHealthPorts(): Record<string, number> {
     const ports: Record<string, number> = {};
-    for (const key of this.#state.order) {
-      const port = this.#state.port(key)!;
+    for (const { info: port } of this.#state.order) {
       if (port.healthCheckNodePort !== 0) ports[port.service] = port.healthCheckNodePort;
     }
     return ports;
@@ -193,17 +192,17 @@ export class Proxier {
 
   /** Distinct addresses of ready endpoints on this node, by Service; also of Services that do not exist. */
   #countLocalEndpoints(): Record<string, number> {
-    const ips = new Map<string, Set<string>>();
-    for (const [key, endpoints] of this.#state.allEndpoints) {
-      for (const endpoint of endpoints) {
-        if (!endpoint.ready || endpoint.nodeName === '' || endpoint.nodeName !== this.#context.nodeName) continue;
-        const [namespace, name] = key.split('\0');
-        const service = `${namespace}/${name}`;
-        const set = ips.get(service) ?? new Set<string>();
-        set.add(endpoint.ip);
-        ips.set(service, set);
+    const counts: Record<string, number> = {};
+    for (const record of this.#state.services.values()) {
+      const ips = new Set<string>();
+      for (const { endpoints } of record.endpoints) {
+        for (const endpoint of endpoints) {
+          const isLocal = endpoint.nodeName !== '' && endpoint.nodeName === this.#context.nodeName;
+          if (isLocal && endpoint.ready) ips.add(endpoint.ip);
+        }
       }
+      if (ips.size > 0) counts[record.name] = ips.size;
     }
-    return Object.fromEntries([...ips].map(([service, set]) => [service, set.size]));
+    return counts;
   }
 }

@@ -56,10 +56,13 @@ function joined(rules: readonly string[]): string {
   return rules.length === 0 ? '' : `${rules.join('\n')}\n`;
 }
 
+/** Creates a chain, or flushes it if it exists. */
+export function chainLine(chain: string): string {
+  return `:${chain} - [0:0]\n`;
+}
+
 function chainLines(chains: readonly string[]): string {
-  let text = '';
-  for (const chain of chains) text += `:${chain} - [0:0]\n`;
-  return text;
+  return chains.map(chainLine).join('');
 }
 
 /**

@@ -62,17 +62,12 @@ export function probability(k: number): string {
 
 export class ServiceRuleWriter {
   readonly #namer = new ChainNamer();
-  readonly #hashes = new WeakMap<ServicePortInfo, string>();
   readonly #probabilities: string[] = [];
 
   /** The hash in the names of SVC, SVL, EXT and FW. */
   hash(port: ServicePortInfo): string {
-    let hash = this.#hashes.get(port);
-    if (hash === undefined) {
-      hash = this.#namer.servicePortHash(port.display, port.protocol.toLowerCase());
-      this.#hashes.set(port, hash);
-    }
-    return hash;
+    port.hash ??= this.#namer.servicePortHash(port.display, port.protocol.toLowerCase());
+    return port.hash;
   }
 
   #endpointChain(port: ServicePortInfo, proto: string, endpoint: Endpoint): string {
