@@ -87,6 +87,7 @@ export class Kernel {
   static async start(family: Family, options: { cpu?: number; log?: boolean } = {}): Promise<Kernel> {
     const kernel = new Kernel(family);
     const config = { op: 'init', family, cpu: options.cpu ?? null, log: options.log === true, ...AGENT_CONFIG };
+    if (family === 4) config.settleSeconds = 0;
     kernel.log = (await kernel.#ask<{ log: boolean }>(config)).log;
     return kernel;
   }

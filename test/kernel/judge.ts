@@ -1,0 +1,83 @@
+/** Plays one generated case on Linux and keeps what is needed to put the same packets into the emulator. */
+import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
+import { Conversation } from './conversation.js';
+import { type RuleSetSpec, ruleSetText } from './generate/rule-set.js';
+import { leavesTraces, type Traffic } from './generate/traffic.js';
+import type { Injection, Kernel, LoadResult, SentFrame } from './kernel.js';
+
+export interface CaseSpec {
+  readonly rules: RuleSetSpec;
+  readonly traffic: Traffic;
+  /** In a namespace of its own, with only some tables. */
+  readonly fresh: boolean;
+}
+
+const EMPTY_TABLES = ['raw', 'mangle', 'nat', 'filter', 'security'].map((t) => `*${t}\nCOMMIT\n`).join('');
+
+const NOTHING: Omit<HostOutcome, 'refusal'> = { out: [], saved: '', connections: '', log: undefined };
+
+export const refused = (result: LoadResult): HostOutcome => ({
+  ...NOTHING,
+  refusal: result.error.trim().split('\n').slice(0, 2).join(' / '),
+});
+
+/** Lists that live as long as a rule names them: they must not reach the next case. */
+const namedState = (text: string) => /-m (recent|hashlimit|rateest)|-j (RATEEST|IDLETIMER)/.test(text);
+
+const loadTexts = (rules: string) => (namedState(rules) ? [EMPTY_TABLES, rules] : [rules]);
+
+/** First tag of a case: a new one each time, so that queued fragments of one case never meet another's. */
+function firstTag(family: 4 | 6, random: () => number): number {
+  return family === 4 ? 0x1000 + Math.floor(random() * 0xe000) : 0x10000 + Math.floor(random() * 0xe0000);
+}
+
+/** Runs a generated case. The packets depend on what comes out, so the record holds what was really put in. */
+export async function playOnKernel(
+  kernel: Kernel,
+  spec: CaseSpec,
+  random: () => number,
+  name: string,
+): Promise<CaseRecord> {
+  const { family } = spec.rules;
+  const rules = ruleSetText(spec.rules, !spec.fresh);
+  const fresh = spec.fresh || leavesTraces(spec.traffic);
+  const loaded = await kernel.load(loadTexts(rules), fresh);
+  const base = { name, family, rules };
+  if (loaded.code !== 0) return { ...base, injections: [], endUs: 0, kernel: refused(loaded) };
+  const injections: RecordedInjection[] = [];
+  const out: SentFrame[] = [];
+  const inject = async (packets: readonly Injection[]) => {
+    const sent = await kernel.send(packets);
+    for (const [i, p] of packets.entries()) {
+      injections.push({ where: p.where, bytes: p.bytes, to: p.to ?? '', mark: p.mark ?? 0, atUs: sent.timesUs[i]! });
+    }
+    out.push(...sent.out);
+    return sent.out;
+  };
+  await new Conversation(family, spec.traffic, inject, firstTag(family, random)).play(spec.traffic.steps);
+  return { ...base, injections, ...(await ending(kernel, out)) };
+}
+
+/** Puts recorded packets in again. */
+export async function replayOnKernel(kernel: Kernel, record: CaseRecord): Promise<CaseRecord> {
+  const loaded = await kernel.load([record.rules], true);
+  if (loaded.code !== 0) return { ...record, kernel: refused(loaded) };
+  const packets = record.injections.map((i): Injection => ({ where: i.where, bytes: i.bytes, to: i.to, mark: i.mark }));
+  const sent = await kernel.send(packets);
+  const injections = record.injections.map((i, n) => ({ ...i, atUs: sent.timesUs[n]! }));
+  return { ...record, injections, ...(await ending(kernel, sent.out)) };
+}
+
+async function ending(kernel: Kernel, out: readonly SentFrame[]): Promise<Pick<CaseRecord, 'endUs' | 'kernel'>> {
+  const end = await kernel.finish(false);
+  return {
+    endUs: end.nowUs,
+    kernel: {
+      refusal: undefined,
+      out: [...out, ...end.out],
+      saved: end.saved,
+      connections: end.connections,
+      log: kernel.log ? end.log : undefined,
+    },
+  };
+}
