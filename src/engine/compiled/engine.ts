@@ -1,0 +1,255 @@
+/**
+ * The compiled engine: the same walk as the reference's, but a long chain is a few hash look-ups (hashed-plan.ts) and
+ * a test is a compare of field words (program.ts). Packets that are traced, or whose transport header is broken,
+ * missing or short (so that a match may drop them), take the exact walk, rule by rule.
+ */
+import { invariant } from '../../base/assert.js';
+import { growInt32 } from '../../base/grow.js';
+import type { BindEnv } from '../../ext/extension.js';
+import {
+  type Hook,
+  NF_ACCEPT,
+  NF_DROP,
+  NF_QUEUE,
+  type TableName,
+  XT_CONTINUE,
+  XT_RETURN,
+} from '../../net/netfilter.js';
+import type { Chain, RuleSet } from '../../ruleset/model.js';
+import type { Patch } from '../../ruleset/patch.js';
+import { Field } from '../../wire/field.js';
+import { L4_OK, type Packet } from '../../wire/packet.js';
+import { type Counted, withCounters } from '../counters.js';
+import type { Decision, Engine, TraceSink } from '../engine.js';
+import { ExactWalk, policyVerdict } from './exact-walk.js';
+import { BROKEN_PACKET, FRAME_EFFECTS, NO_RULE } from './hashed-plan.js';
+import { JumpStack } from './jump-stack.js';
+import { type PlanReport, planReport } from './plan-report.js';
+import {
+  DO_ACCEPT,
+  DO_DROP,
+  DO_EXTENSION,
+  DO_GOTO,
+  DO_JUMP,
+  DO_NONE,
+  DO_QUEUE,
+  FAILED,
+  PASSED,
+  type RuleStore,
+} from './rule-store.js';
+import { type CompiledChain, CompiledTable } from './table.js';
+
+export interface CompiledEngine extends Engine {
+  /** Which plan a chain got, why, and what in it is tested rule by rule. */
+  planOf(table: TableName, chain: string): PlanReport;
+}
+
+/** Compiles a checked rule set with every base chain of its tables. */
+export function compiledEngine(ruleSet: RuleSet, env: (table: TableName) => BindEnv): CompiledEngine {
+  return new Compiled(ruleSet, env);
+}
+
+/** What decided, told only if somebody asks. */
+class LazyDecision implements Decision {
+  table: CompiledTable | undefined = undefined;
+  compiled: CompiledChain | undefined = undefined;
+  /** Rule number, or NO_RULE for the policy. */
+  rule = NO_RULE;
+
+  get chain(): Chain | undefined {
+    return this.compiled === undefined ? undefined : this.table?.modelOf(this.compiled);
+  }
+
+  get ruleIndex(): number {
+    if (this.rule === NO_RULE || this.compiled === undefined) return -1;
+    return this.table?.indexOf(this.compiled, this.rule) ?? -1;
+  }
+}
+
+class Compiled implements CompiledEngine {
+  readonly tables: ReadonlySet<TableName>;
+  readonly decision = new LazyDecision();
+  readonly #family: RuleSet['family'];
+  readonly #byName = new Map<TableName, CompiledTable>();
+  readonly #jumps = new JumpStack();
+  readonly #exact = new ExactWalk(this.#jumps, this.decision);
+  #sink: TraceSink | undefined;
+  /** Frames of hashed plans (hashed-plan.ts), one above the other, nested runs above those that caused them. */
+  #frames: Int32Array = new Int32Array(256);
+  #frameTop = 0;
+  /** Counts target calls. While it stands still no field has changed, and the search of a frame may be gone on with. */
+  #effects = 0;
+
+  constructor(ruleSet: RuleSet, env: (table: TableName) => BindEnv) {
+    this.#family = ruleSet.family;
+    for (const table of ruleSet.tables) this.#byName.set(table.name, new CompiledTable(table, env(table.name)));
+    this.tables = new Set(this.#byName.keys());
+  }
+
+  /** Per packet: allocates nothing. */
+  run(tableName: TableName, hook: Hook, packet: Packet): number {
+    const table = this.#byName.get(tableName)!;
+    const base = table.bases[hook]!;
+    const bottom = this.#jumps.top;
+    packet.hotdrop = false;
+    if (packet.l4State !== L4_OK || packet.traced || this.#sink !== undefined) {
+      return this.#exactly(table, base, base, base.first, bottom, packet);
+    }
+    if (table.names.used) {
+      packet.f[Field.InName] = table.names.numberOf(packet.f[Field.InDev]!);
+      packet.f[Field.OutName] = table.names.numberOf(packet.f[Field.OutDev]!);
+    }
+    const frameBottom = this.#frameTop;
+    const verdict = this.#walk(table, base, bottom, packet);
+    this.#jumps.top = bottom;
+    this.#frameTop = frameBottom;
+    return verdict;
+  }
+
+  #walk(table: CompiledTable, base: CompiledChain, bottom: number, packet: Packet): number {
+    const { store } = table;
+    const jumps = this.#jumps;
+    let chain = base;
+    let frame = this.#frameTop;
+    let rule = this.#enter(store, chain, packet);
+    for (;;) {
+      if (rule < 0) {
+        if (rule === BROKEN_PACKET) return this.#decide(table, chain, store.brokenAt, NF_DROP);
+        if (jumps.top === bottom) {
+          base.packets += 1;
+          base.bytes += packet.f[Field.Length]!;
+          return this.#decide(table, base, NO_RULE, policyVerdict(base));
+        }
+        jumps.pop();
+        chain = table.chains[jumps.chain]!;
+        frame = jumps.frame;
+        this.#frameTop = chain.plan === undefined ? frame : frame + chain.plan.frameSize;
+        rule = this.#after(store, chain, jumps.rule, frame, packet);
+        continue;
+      }
+      store.counters[2 * rule]! += 1;
+      store.counters[2 * rule + 1]! += packet.f[Field.Length]!;
+      switch (store.action[rule]) {
+        case DO_NONE:
+          rule = this.#after(store, chain, rule, frame, packet);
+          break;
+        case DO_ACCEPT:
+          return this.#decide(table, chain, rule, NF_ACCEPT);
+        case DO_DROP:
+          return this.#decide(table, chain, rule, NF_DROP);
+        case DO_QUEUE:
+          return this.#decide(table, chain, rule, NF_QUEUE);
+        case DO_JUMP:
+          jumps.push(chain.number, rule, frame);
+          chain = table.chains[store.argument[rule]!]!;
+          frame = this.#frameTop;
+          rule = this.#enter(store, chain, packet);
+          break;
+        case DO_GOTO:
+          chain = table.chains[store.argument[rule]!]!;
+          frame = this.#frameTop;
+          rule = this.#enter(store, chain, packet);
+          break;
+        case DO_EXTENSION: {
+          const verdict = store.targetFunction(rule)(packet);
+          this.#effects++;
+          if (verdict === XT_CONTINUE) {
+            if (packet.traced) return this.#exactly(table, base, chain, store.next[rule]!, bottom, packet);
+            rule = this.#after(store, chain, rule, frame, packet);
+          } else if (verdict === XT_RETURN) {
+            rule = NO_RULE;
+          } else {
+            return this.#decide(table, chain, rule, verdict);
+          }
+          break;
+        }
+        default:
+          rule = NO_RULE; // DO_RETURN
+      }
+    }
+  }
+
+  /** First rule of the chain that matches; makes the frame of a hashed plan at the top. */
+  #enter(store: RuleStore, chain: CompiledChain, packet: Packet): number {
+    const { plan } = chain;
+    if (plan === undefined) return firstMatch(store, chain.first, packet);
+    const frame = this.#frameTop;
+    this.#frameTop += plan.frameSize;
+    if (this.#frameTop > this.#frames.length) this.#frames = growInt32(this.#frames, this.#frameTop);
+    plan.start(this.#frames, frame, NO_RULE, this.#effects);
+    return plan.next(this.#frames, frame, packet);
+  }
+
+  /** The next rule behind `rule` that matches. */
+  #after(store: RuleStore, chain: CompiledChain, rule: number, frame: number, packet: Packet): number {
+    const { plan } = chain;
+    if (plan === undefined) return firstMatch(store, store.next[rule]!, packet);
+    if (this.#frames[frame + FRAME_EFFECTS] !== (this.#effects | 0)) {
+      plan.start(this.#frames, frame, rule, this.#effects);
+    }
+    return plan.next(this.#frames, frame, packet);
+  }
+
+  #exactly(
+    table: CompiledTable,
+    base: CompiledChain,
+    chain: CompiledChain,
+    rule: number,
+    bottom: number,
+    packet: Packet,
+  ): number {
+    const verdict = this.#exact.run(table, base, chain, rule, bottom, packet, this.#sink);
+    this.#jumps.top = bottom;
+    return verdict;
+  }
+
+  #decide(table: CompiledTable, chain: CompiledChain, rule: number, verdict: number): number {
+    const { decision } = this;
+    decision.table = table;
+    decision.compiled = chain;
+    decision.rule = rule;
+    return verdict;
+  }
+
+  snapshot(): RuleSet {
+    const tables = [...this.#byName.values()].map((table) => table.model());
+    return withCounters({ family: this.#family, tables }, (table, chain, index) =>
+      this.counted(table.name, chain.name, index),
+    );
+  }
+
+  counted(tableName: TableName, chainName: string, ruleIndex: number): Counted {
+    const table = this.#table(tableName);
+    return table.counted(table.chain(chainName), ruleIndex);
+  }
+
+  apply(patch: Patch): void {
+    for (const { table, changes } of patch) this.#table(table).apply(changes);
+  }
+
+  trace(sink: TraceSink | undefined): void {
+    this.#sink = sink;
+  }
+
+  planOf(tableName: TableName, chainName: string): PlanReport {
+    const table = this.#table(tableName);
+    return planReport(table, table.chain(chainName));
+  }
+
+  #table(name: TableName): CompiledTable {
+    const table = this.#byName.get(name);
+    invariant(table !== undefined, `no table ${name}`);
+    return table;
+  }
+}
+
+/** The first rule from `rule` on whose program passes, in a linear chain. Per packet: allocates nothing. */
+function firstMatch(store: RuleStore, from: number, packet: Packet): number {
+  for (let rule = from; rule !== -1; rule = store.next[rule]!) {
+    if (store.program[rule] === 0) return rule;
+    const result = store.passes(rule, packet);
+    if (result === FAILED) continue;
+    return result === PASSED ? rule : BROKEN_PACKET;
+  }
+  return NO_RULE;
+}
