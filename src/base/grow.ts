@@ -11,6 +11,12 @@ export function growInt32(array: Int32Array, size: number): Int32Array {
   return copy;
 }
 
+export function growUint32(array: Uint32Array, size: number): Uint32Array {
+  const copy = new Uint32Array(roomFor(array.length, size));
+  copy.set(array);
+  return copy;
+}
+
 export function growFloat64(array: Float64Array, size: number): Float64Array {
   const copy = new Float64Array(roomFor(array.length, size));
   copy.set(array);
