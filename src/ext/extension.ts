@@ -73,6 +73,8 @@ interface ExtensionBase<V> {
   check?(value: V, place: RulePlace): Refusal | undefined;
   /** Loading a rule with it switches connection tracking (or only reassembly) on for its family (spec 1.7). */
   needs?(value: V): 'conntrack' | 'defrag' | undefined;
+  /** Objects of the namespace that must exist when the table loads; ENOENT at COMMIT otherwise. */
+  requires?(value: V): readonly NamedObject[];
   /** True if its state spans connections (nth, limit, recent, quota …): a replay with it runs as one job. */
   readonly spansConnections?: boolean;
 }
@@ -103,6 +105,12 @@ export interface MatchUse {
 export interface TargetUse {
   readonly ext: TargetExt;
   readonly value: unknown;
+}
+
+/** Something in the namespace that a rule names. */
+export interface NamedObject {
+  readonly kind: 'nfacct' | 'set';
+  readonly name: string;
 }
 
 /** A refusal at load. `code` is stable (e.g. `table-not-allowed`, `hook-not-allowed`, `needs-protocol`). */

@@ -1,0 +1,14 @@
+/** `-m connmark --mark value[/mask]`. Kernel: connmark_mt(), net/netfilter/xt_connmark.c. */
+import type { MatchExt } from '../extension.js';
+import { type MarkMatch, mark, printMarkTest } from './mark.js';
+
+export const connmark: MatchExt<MarkMatch> = {
+  kind: 'connmark',
+  families: [4, 6],
+  options: mark.options,
+  parse: mark.parse,
+  print: printMarkTest,
+  needs: () => 'conntrack',
+  bind: (m, env) => (packet) =>
+    packet.ct !== -1 && ((env.conntrack.mark(packet.ct) & m.mask) >>> 0 === m.value) !== m.invert,
+};

@@ -1,0 +1,4 @@
+/** `-m ttl`: time to live of IPv4. */
+import { hopMatch } from '../hop-count.js';
+
+export const ttl = hopMatch('ttl');
