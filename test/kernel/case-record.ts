@@ -29,6 +29,8 @@ export interface HostOutcome {
 export interface CaseRecord {
   readonly name: string;
   readonly family: Family;
+  /** Needs a namespace of its own: not all tables are named, or fragments stay behind. */
+  readonly fresh: boolean;
   /** Fed to iptables-restore -c. */
   readonly rules: string;
   readonly injections: readonly RecordedInjection[];
@@ -43,6 +45,7 @@ const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, 'hex'));
 interface StoredRecord {
   readonly name: string;
   readonly family: Family;
+  readonly fresh: boolean;
   readonly rules: readonly string[];
   readonly injections: readonly { where: number; hex: string; to?: string; mark?: number; atUs: number }[];
   readonly endUs: number;
@@ -61,6 +64,7 @@ export function printRecord(record: CaseRecord): string {
   const stored: StoredRecord = {
     name: record.name,
     family: record.family,
+    fresh: record.fresh,
     rules: record.rules.split('\n'),
     injections: record.injections.map((i) => ({
       where: i.where,
@@ -85,6 +89,7 @@ export function parseRecord(text: string): CaseRecord {
   return {
     name: stored.name,
     family: stored.family,
+    fresh: stored.fresh,
     rules: stored.rules.join('\n'),
     injections: stored.injections.map((i) => ({
       where: i.where,

@@ -24,7 +24,7 @@ export const refused = (result: LoadResult): HostOutcome => ({
 /** Lists that live as long as a rule names them: they must not reach the next case. */
 const namedState = (text: string) => /-m (recent|hashlimit|rateest)|-j (RATEEST|IDLETIMER)/.test(text);
 
-const loadTexts = (rules: string) => (namedState(rules) ? [EMPTY_TABLES, rules] : [rules]);
+const loadTexts = (rules: string, fresh: boolean) => (!fresh && namedState(rules) ? [EMPTY_TABLES, rules] : [rules]);
 
 /** First tag of a case: a new one each time, so that queued fragments of one case never meet another's. */
 function firstTag(family: 4 | 6, random: () => number): number {
@@ -41,8 +41,8 @@ export async function playOnKernel(
   const { family } = spec.rules;
   const rules = ruleSetText(spec.rules, !spec.fresh);
   const fresh = spec.fresh || leavesTraces(spec.traffic);
-  const loaded = await kernel.load(loadTexts(rules), fresh);
-  const base = { name, family, rules };
+  const loaded = await kernel.load(loadTexts(rules, fresh), fresh);
+  const base = { name, family, fresh, rules };
   if (loaded.code !== 0) return { ...base, injections: [], endUs: 0, kernel: refused(loaded) };
   const injections: RecordedInjection[] = [];
   const out: SentFrame[] = [];
@@ -58,9 +58,9 @@ export async function playOnKernel(
   return { ...base, injections, ...(await ending(kernel, out)) };
 }
 
-/** Puts recorded packets in again. */
-export async function replayOnKernel(kernel: Kernel, record: CaseRecord): Promise<CaseRecord> {
-  const loaded = await kernel.load([record.rules], true);
+/** Puts recorded packets in again; `fresh`: into a namespace of its own. */
+export async function replayOnKernel(kernel: Kernel, record: CaseRecord, fresh: boolean): Promise<CaseRecord> {
+  const loaded = await kernel.load(loadTexts(record.rules, fresh), fresh);
   if (loaded.code !== 0) return { ...record, kernel: refused(loaded) };
   const packets = record.injections.map((i): Injection => ({ where: i.where, bytes: i.bytes, to: i.to, mark: i.mark }));
   const sent = await kernel.send(packets);
@@ -80,4 +80,12 @@ async function ending(kernel: Kernel, out: readonly SentFrame[]): Promise<Pick<C
       log: kernel.log ? end.log : undefined,
     },
   };
+}
+
+/** Loads a rule file that may hold mistakes, without traffic. */
+export async function loadWrong(kernel: Kernel, rules: string, name: string): Promise<CaseRecord> {
+  const result = await kernel.save([EMPTY_TABLES, rules]);
+  const base = { name, family: kernel.family, fresh: false, rules, injections: [], endUs: 0 };
+  if (result.code !== 0) return { ...base, kernel: refused(result) };
+  return { ...base, kernel: { ...NOTHING, refusal: undefined, saved: result.saved } };
 }

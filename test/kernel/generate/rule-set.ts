@@ -231,11 +231,29 @@ function arbTable(family: Family, table: TableName, most: number): fc.Arbitrary<
 /** More rules where packets are decided and translated than elsewhere. */
 const MOST_RULES: Readonly<Record<TableName, number>> = { raw: 2, mangle: 2, nat: 4, filter: 4, security: 1 };
 
+/** LOG and TRACE write into the one kernel log of the machine: only some cases have them, and those run alone. */
+export const LOGGING = ['LOG', 'TRACE'];
+
+function withoutLogging(tables: readonly TableSpec[]): TableSpec[] {
+  return tables.map((table) => ({
+    ...table,
+    chains: table.chains.map((chain) => ({
+      ...chain,
+      rules: chain.rules.map((rule) => ({
+        text: rule.text.replace(/ ?-j (LOG|TRACE)\b.*$/, ''),
+        uses: rule.uses.filter((u) => !LOGGING.includes(u)),
+      })),
+    })),
+  }));
+}
+
 export function arbRuleSet(family: Family): fc.Arbitrary<RuleSetSpec> {
-  return fc.record({
-    family: fc.constant(family),
-    tables: fc.tuple(...FILE_ORDER.map((t) => arbTable(family, t, MOST_RULES[t]))) as fc.Arbitrary<TableSpec[]>,
-  });
+  return fc
+    .record({
+      logging: fc.nat({ max: 4 }).map((n) => n === 0),
+      tables: fc.tuple(...FILE_ORDER.map((t) => arbTable(family, t, MOST_RULES[t]))) as fc.Arbitrary<TableSpec[]>,
+    })
+    .map(({ logging, tables }) => ({ family, tables: logging ? tables : withoutLogging(tables) }));
 }
 
 /** The file for iptables-restore -c. `all`: every table, so that nothing of the last case stays. */

@@ -206,6 +206,6 @@ const arbStep: fc.Arbitrary<Step> = fc.record({
 export function arbTraffic(family: Family): fc.Arbitrary<Traffic> {
   return fc.record({
     flows: fc.array(arbFlow(family), { minLength: 1, maxLength: 4 }),
-    steps: fc.array(arbStep, { minLength: 1, maxLength: 14, size: 'max' }),
+    steps: fc.array(arbStep, { minLength: 1, maxLength: 20, size: 'max' }),
   });
 }
