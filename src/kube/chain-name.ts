@@ -21,31 +21,20 @@ export function isServiceChain(chain: string): boolean {
   );
 }
 
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-/** Two base32 characters by their ten bits: half the steps of one character at a time. */
-const PAIRS: readonly string[] = Array.from({ length: 1024 }, (_, bits) => BASE32[bits >> 5]! + BASE32[bits & 31]!);
+/** Character codes of the base32 alphabet by value (RFC 4648). */
+const BASE32 = Uint8Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZ234567', (c) => c.charCodeAt(0));
+const HASH_SIZE = 16;
 
-/** Makes chain names; holds the hash's scratch memory. */
+/** Makes chain names; holds scratch memory. */
 export class ChainNamer {
   readonly #sha = new Sha256();
+  readonly #sep = Uint8Array.from([...SEP_PREFIX, ...'0'.repeat(HASH_SIZE)], (c) => c.charCodeAt(0));
 
   /** First 16 base32 characters (80 bits) of the SHA-256 of `text`. */
   hash16(text: string): string {
     this.#sha.hash(text);
-    const words = this.#sha.words;
-    const w0 = words[0]!;
-    const w1 = words[1]!;
-    const w2 = words[2]!;
-    return (
-      PAIRS[w0 >>> 22]! +
-      PAIRS[(w0 >>> 12) & 1023]! +
-      PAIRS[(w0 >>> 2) & 1023]! +
-      PAIRS[((w0 & 3) << 8) | (w1 >>> 24)]! +
-      PAIRS[(w1 >>> 14) & 1023]! +
-      PAIRS[(w1 >>> 4) & 1023]! +
-      PAIRS[((w1 & 15) << 6) | (w2 >>> 26)]! +
-      PAIRS[(w2 >>> 16) & 1023]!
-    );
+    encode(this.#sha.words, this.#sep, SEP_PREFIX.length);
+    return String.fromCharCode(...this.#sep.subarray(SEP_PREFIX.length));
   }
 
   /** The hash that SVC, SVL, EXT and FW of a service port share; `display` is `namespace/name[:port]`. */
@@ -55,6 +44,26 @@ export class ChainNamer {
 
   /** Chain of an endpoint of a service port; `endpoint` is `ip:port` or `[ip]:port`. */
   endpointChain(display: string, protocol: string, endpoint: string): string {
-    return SEP_PREFIX + this.hash16(display + protocol + endpoint);
+    this.#sha.hash(display + protocol + endpoint);
+    const c = this.#sep;
+    encode(this.#sha.words, c, SEP_PREFIX.length);
+    // In one piece, as there are as many of these as endpoints: a concatenation would be kept as a tree of its parts.
+    // biome-ignore format: 25 characters
+    return String.fromCharCode(
+      c[0]!, c[1]!, c[2]!, c[3]!, c[4]!, c[5]!, c[6]!, c[7]!, c[8]!, c[9]!, c[10]!, c[11]!, c[12]!, c[13]!, c[14]!,
+      c[15]!, c[16]!, c[17]!, c[18]!, c[19]!, c[20]!, c[21]!, c[22]!, c[23]!, c[24]!,
+    );
   }
+}
+
+/** Writes the first 80 bits of a digest as 16 characters: five bits each, across the borders of the words. */
+function encode(words: Int32Array, into: Uint8Array, at: number): void {
+  const w0 = words[0]!;
+  const w1 = words[1]!;
+  const w2 = words[2]!;
+  for (let i = 0; i < 6; i++) into[at + i] = BASE32[(w0 >>> (27 - 5 * i)) & 31]!;
+  into[at + 6] = BASE32[((w0 & 3) << 3) | (w1 >>> 29)]!;
+  for (let i = 0; i < 5; i++) into[at + 7 + i] = BASE32[(w1 >>> (24 - 5 * i)) & 31]!;
+  into[at + 12] = BASE32[((w1 & 15) << 1) | (w2 >>> 31)]!;
+  for (let i = 0; i < 3; i++) into[at + 13 + i] = BASE32[(w2 >>> (26 - 5 * i)) & 31]!;
 }

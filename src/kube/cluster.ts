@@ -40,11 +40,24 @@ export function ordinaryHost(node: KubeNode | undefined): ProxyHost {
   };
 }
 
+const BATCH = 256;
+
 /** The cluster's state in one family, with everything applied. */
 export function clusterState(cluster: KubeCluster, family: IpFamily): ClusterState {
   const state = new ClusterState(family);
-  for (const service of cluster.services) state.service(service);
-  for (const slice of cluster.slices) state.slice(slice);
+  // Applied in batches, so that what is only pending dies young.
+  let count = 0;
+  const step = (): void => {
+    if (++count % BATCH === 0) state.checkout();
+  };
+  for (const service of cluster.services) {
+    state.service(service);
+    step();
+  }
+  for (const slice of cluster.slices) {
+    state.slice(slice);
+    step();
+  }
   state.checkout();
   return state;
 }

@@ -5,26 +5,64 @@
 import { canonicalIp } from './address.js';
 import { type EndpointSlice, LABEL_HEADLESS, LABEL_SERVICE_NAME } from './objects.js';
 
-export interface Endpoint {
+const READY = 1;
+const SERVING = 2;
+const TERMINATING = 4;
+
+/** An endpoint of one service port. There may be hundreds of thousands: what the slice can tell is not held twice. */
+export class Endpoint {
   readonly ip: string;
   readonly port: number;
-  /** `ip:port`, IPv6 `[ip]:port`. */
-  readonly text: string;
-  readonly ready: boolean;
-  readonly serving: boolean;
-  readonly terminating: boolean;
-  /** Empty if unknown. */
-  readonly nodeName: string;
-  /** Undefined without zone hints. */
-  readonly zoneHints: ReadonlySet<string> | undefined;
-  /** Undefined without node hints. */
-  readonly nodeHints: ReadonlySet<string> | undefined;
-  /** The slice that names it. */
+  /** The slice that names it, and where. */
   readonly slice: EndpointSlice;
-  /** Index into the slice's `endpoints`. */
   readonly index: number;
-  /** Name of the KUBE-SEP chain, filled in when it is first asked for: hashing is most of what a text costs. */
-  chain: string | undefined;
+  /** Name of the KUBE-SEP chain, once somebody has worked it out. */
+  chain: string | undefined = undefined;
+  readonly #conditions: number;
+
+  constructor(ip: string, port: number, slice: EndpointSlice, index: number) {
+    this.ip = ip;
+    this.port = port;
+    this.slice = slice;
+    this.index = index;
+    const conditions = slice.endpoints![index]!.conditions;
+    this.#conditions =
+      ((conditions?.ready ?? true) ? READY : 0) |
+      ((conditions?.serving ?? true) ? SERVING : 0) |
+      ((conditions?.terminating ?? false) ? TERMINATING : 0);
+  }
+
+  /** `ip:port`, IPv6 `[ip]:port`. */
+  get text(): string {
+    return this.ip.includes(':') ? `[${this.ip}]:${this.port}` : `${this.ip}:${this.port}`;
+  }
+
+  get ready(): boolean {
+    return (this.#conditions & READY) !== 0;
+  }
+
+  get serving(): boolean {
+    return (this.#conditions & SERVING) !== 0;
+  }
+
+  get terminating(): boolean {
+    return (this.#conditions & TERMINATING) !== 0;
+  }
+
+  /** Empty if unknown. */
+  get nodeName(): string {
+    return this.slice.endpoints![this.index]!.nodeName ?? '';
+  }
+
+  /** Names of the zones it is meant for; undefined without zone hints. */
+  get zoneHints(): readonly string[] | undefined {
+    return hintNames(this.slice.endpoints![this.index]!.hints?.forZones);
+  }
+
+  /** Names of the nodes it is meant for; undefined without node hints. */
+  get nodeHints(): readonly string[] | undefined {
+    return hintNames(this.slice.endpoints![this.index]!.hints?.forNodes);
+  }
 }
 
 /** The endpoints of one service port, sorted by the bytes of `text`, each once. */
@@ -48,39 +86,27 @@ export function serviceOfSlice(slice: EndpointSlice): string | undefined {
   return name && namespace && slice.metadata.name ? `${namespace}/${name}` : undefined;
 }
 
-function hintSet(hints: readonly { readonly name: string }[] | undefined | null): ReadonlySet<string> | undefined {
-  return hints && hints.length > 0 ? new Set(hints.map((hint) => hint.name)) : undefined;
+function hintNames(hints: readonly { readonly name: string }[] | undefined | null): readonly string[] | undefined {
+  return hints && hints.length > 0 ? hints.map((hint) => hint.name) : undefined;
 }
 
 function endpointsOfSlice(slice: EndpointSlice, port: number): Endpoint[] {
   const entries = slice.endpoints ?? [];
   const found: Endpoint[] = [];
   for (let index = 0; index < entries.length; index++) {
-    const entry = entries[index]!;
-    const address = entry.addresses?.[0];
+    const address = entries[index]!.addresses?.[0];
     const ip = address === undefined ? undefined : canonicalIp(address);
-    if (ip === undefined) continue;
-    const { conditions, hints } = entry;
-    found.push({
-      ip,
-      port,
-      text: ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`,
-      ready: conditions?.ready ?? true,
-      serving: conditions?.serving ?? true,
-      terminating: conditions?.terminating ?? false,
-      nodeName: entry.nodeName ?? '',
-      zoneHints: hints ? hintSet(hints.forZones) : undefined,
-      nodeHints: hints ? hintSet(hints.forNodes) : undefined,
-      slice,
-      index,
-      chain: undefined,
-    });
+    if (ip !== undefined) found.push(new Endpoint(ip, port, slice, index));
   }
   return found;
 }
 
+/** Order by the bytes of `text`, which is made only where one address begins with the other. */
 function compareText(a: Endpoint, b: Endpoint): number {
-  return a.text < b.text ? -1 : a.text > b.text ? 1 : 0;
+  if (!a.ip.startsWith(b.ip) && !b.ip.startsWith(a.ip)) return a.ip < b.ip ? -1 : 1;
+  const left = a.text;
+  const right = b.text;
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** Sorts, and of those with one text keeps the last that is not terminating, else the first. */
@@ -89,7 +115,7 @@ function sortedOnce(endpoints: Endpoint[]): readonly Endpoint[] {
   let kept = 0;
   for (let i = 0; i < endpoints.length; i++) {
     const endpoint = endpoints[i]!;
-    if (kept > 0 && endpoints[kept - 1]!.text === endpoint.text) {
+    if (kept > 0 && compareText(endpoints[kept - 1]!, endpoint) === 0) {
       if (!endpoint.terminating) endpoints[kept - 1] = endpoint;
     } else endpoints[kept++] = endpoint;
   }
@@ -127,7 +153,8 @@ export function endpointsOf(
 function keepChainNames(list: readonly Endpoint[], before: readonly Endpoint[]): void {
   let at = 0;
   for (const endpoint of list) {
-    while (at < before.length && before[at]!.text < endpoint.text) at++;
-    if (before[at]?.text === endpoint.text) endpoint.chain = before[at]!.chain;
+    while (at < before.length && compareText(before[at]!, endpoint) < 0) at++;
+    const known = before[at];
+    if (known !== undefined && compareText(known, endpoint) === 0) endpoint.chain = known.chain;
   }
 }

@@ -12,8 +12,6 @@ export interface ServicePortInfo {
   readonly key: string;
   /** `namespace/name`. */
   readonly service: string;
-  /** `namespace/name[:port name]`, as comments and hashes have it. */
-  readonly display: string;
   readonly portName: string;
   readonly protocol: Protocol;
   /** Index into `spec.ports`. */
@@ -32,11 +30,27 @@ export interface ServicePortInfo {
   readonly internalLocal: boolean;
   /** 0 if there is none. */
   readonly healthCheckNodePort: number;
-  readonly externallyAccessible: boolean;
-  readonly usesCluster: boolean;
-  readonly usesLocal: boolean;
   /** Hash in the names of SVC, SVL, EXT and FW; filled in when it is first asked for. */
   hash: string | undefined;
+}
+
+/** `namespace/name[:port name]`, as comments and hashes have it. */
+export function displayName(port: ServicePortInfo): string {
+  return port.portName === '' ? port.service : `${port.service}:${port.portName}`;
+}
+
+export function isExternallyAccessible(port: ServicePortInfo): boolean {
+  return port.nodePort !== 0 || port.vips.length > 0 || port.externalIps.length > 0;
+}
+
+/** Some traffic goes to endpoints anywhere. */
+export function usesClusterEndpoints(port: ServicePortInfo): boolean {
+  return !port.internalLocal || isExternallyAccessible(port);
+}
+
+/** Some traffic goes to endpoints of this node only. */
+export function usesLocalEndpoints(port: ServicePortInfo): boolean {
+  return port.internalLocal || (port.externalLocal && isExternallyAccessible(port));
 }
 
 const NO_PORTS: readonly ServicePortInfo[] = [];
@@ -87,14 +101,17 @@ const DEFAULT_AFFINITY_SECONDS = 10_800;
 
 /**
  * The service ports of a family that a Service makes; none if kube-proxy skips it. Of two ports with one key the later
- * counts.
+ * counts. `name` is the Service's `namespace/name`, to be shared by those that have it already.
  */
-export function servicePorts(service: Service, family: IpFamily): readonly ServicePortInfo[] {
+export function servicePorts(
+  service: Service,
+  family: IpFamily,
+  name = objectKey(service),
+): readonly ServicePortInfo[] {
   const spec = service.spec ?? {};
   if (!spec.clusterIP || spec.clusterIP === 'None' || spec.type === 'ExternalName') return NO_PORTS;
   const clusterIp = clusterIpOf(service, family);
   if (clusterIp === undefined) return NO_PORTS;
-  const name = objectKey(service);
   const externalIps = addressesOf(spec.externalIPs, family);
   const vips = addressesOf(
     service.status?.loadBalancer?.ingress
@@ -123,11 +140,9 @@ export function servicePorts(service: Service, family: IpFamily): readonly Servi
     const portName = entry.name ?? '';
     const protocol = (entry.protocol ?? 'TCP') as Protocol; // loading has checked it
     const nodePort = entry.nodePort ?? 0;
-    const externallyAccessible = nodePort !== 0 || vips.length > 0 || externalIps.length > 0;
     const info: ServicePortInfo = {
       key: `${namespace}\0${service.metadata.name}\0${portName}\0${protocol}`,
       service: name,
-      display: portName === '' ? name : `${name}:${portName}`,
       portName,
       protocol,
       index,
@@ -141,9 +156,6 @@ export function servicePorts(service: Service, family: IpFamily): readonly Servi
       externalLocal,
       internalLocal,
       healthCheckNodePort,
-      externallyAccessible,
-      usesCluster: !internalLocal || externallyAccessible,
-      usesLocal: internalLocal || (externalLocal && externallyAccessible),
       hash: undefined,
     };
     const twin = ports.findIndex((other) => other.key === info.key);

@@ -12,8 +12,8 @@ import { type PortEntry, ServiceRecord } from './tracker.js';
 export const LARGE_CLUSTER_ENDPOINTS = 1000;
 
 export interface StateChange {
-  /** Services (`namespace/name`) whose chains must be rewritten. */
-  readonly updated: ReadonlySet<string>;
+  /** Services whose chains must be rewritten, each once. */
+  readonly updated: readonly ServiceRecord[];
   readonly added: readonly PortEntry[];
   /** Service ports that exist no more. */
   readonly removed: readonly PortEntry[];
@@ -27,9 +27,14 @@ const MAX_MOVES = 16;
 export class ClusterState {
   readonly family: IpFamily;
   readonly #services = new Map<string, ServiceRecord>();
-  readonly #serviceChanges = new Set<ServiceRecord>();
-  readonly #sliceChanges = new Set<ServiceRecord>();
+  /** Services with events since the last check-out; an event may have been taken back. */
+  #changed: ServiceRecord[] = [];
+  /** Pending Services and pending slices' Services. */
+  #pendingCount = 0;
   #order: PortEntry[] = [];
+  /** Additions and removals that `#order` does not show yet. */
+  #added: PortEntry[] = [];
+  #removed: PortEntry[] = [];
   #endpointCount = 0;
 
   constructor(family: IpFamily) {
@@ -48,9 +53,10 @@ export class ClusterState {
   /** Takes a Service event; returns whether anything at all is pending afterwards. */
   service(service: Service, removed = false): boolean {
     const record = this.#record(objectKey(service));
+    const before = record.servicePending;
     record.service(service, removed, this.family);
-    if (record.servicePending) this.#serviceChanges.add(record);
-    else this.#serviceChanges.delete(record);
+    this.#pendingCount += Number(record.servicePending) - Number(before);
+    this.#list(record);
     return this.pending;
   }
 
@@ -60,40 +66,48 @@ export class ClusterState {
     const name = serviceOfSlice(slice);
     if (name === undefined) return false;
     const record = this.#record(name);
+    const before = record.slicesPending;
     const pending = record.slice(slice, removed);
-    if (pending) this.#sliceChanges.add(record);
+    this.#pendingCount += Number(record.slicesPending) - Number(before);
+    this.#list(record);
     return pending;
   }
 
+  #list(record: ServiceRecord): void {
+    if (record.listed) return;
+    record.listed = true;
+    this.#changed.push(record);
+  }
+
   get pending(): boolean {
-    return this.#serviceChanges.size + this.#sliceChanges.size > 0;
+    return this.#pendingCount > 0;
   }
 
   /** Applies what is pending. */
   checkout(): StateChange {
-    const updated = new Set<string>();
+    const updated: ServiceRecord[] = [];
     const added: PortEntry[] = [];
     const removed: PortEntry[] = [];
-    for (const record of this.#serviceChanges) {
-      updated.add(record.name);
-      this.#replaceEntries(record, record.takePorts()!, added, removed);
-    }
     let cleanup = false;
-    for (const record of this.#sliceChanges) {
-      updated.add(record.name);
-      cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
-      record.applySlices();
-      cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
-      for (const entry of record.entries) {
-        const endpoints = record.endpointsOf(entry.info);
-        this.#endpointCount += endpoints.length - entry.endpoints.length;
-        entry.endpoints = endpoints;
+    for (const record of this.#changed) {
+      record.listed = false;
+      if (record.servicePending || record.slicesPending) updated.push(record);
+      const ports = record.takePorts();
+      if (ports !== undefined) this.#replaceEntries(record, ports, added, removed);
+      if (record.slicesPending) {
+        cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
+        record.applySlices();
+        cleanup ||= record.endpoints.some((port) => port.protocol === 'UDP');
+        for (const entry of record.entries) {
+          const endpoints = record.endpointsOf(entry.info);
+          this.#endpointCount += endpoints.length - entry.endpoints.length;
+          entry.endpoints = endpoints;
+        }
       }
+      if (record.empty) this.#services.delete(record.name);
     }
-    for (const record of this.#serviceChanges) if (record.empty) this.#services.delete(record.name);
-    for (const record of this.#sliceChanges) if (record.empty) this.#services.delete(record.name);
-    this.#serviceChanges.clear();
-    this.#sliceChanges.clear();
+    this.#changed = [];
+    this.#pendingCount = 0;
     this.#reorder(added, removed);
     return { updated, added, removed, cleanup };
   }
@@ -123,19 +137,30 @@ export class ClusterState {
     });
   }
 
+  /** Few changes are put in their place at once; many wait until somebody asks for the order. */
   #reorder(added: readonly PortEntry[], removed: readonly PortEntry[]): void {
-    if (added.length + removed.length <= MAX_MOVES) {
-      for (const entry of removed) this.#order.splice(this.position(entry.info.key), 1);
-      for (const entry of added) this.#order.splice(this.position(entry.info.key), 0, entry);
+    if (added.length + removed.length > MAX_MOVES || this.#added.length + this.#removed.length > 0) {
+      for (const entry of removed) this.#removed.push(entry);
+      for (const entry of added) this.#added.push(entry);
       return;
     }
-    const gone = new Set(removed);
+    for (const entry of removed) this.#order.splice(this.position(entry.info.key), 1);
+    for (const entry of added) this.#order.splice(this.position(entry.info.key), 0, entry);
+  }
+
+  #sort(): void {
+    if (this.#added.length + this.#removed.length === 0) return;
+    const gone = new Set(this.#removed);
     const kept = gone.size === 0 ? this.#order : this.#order.filter((entry) => !gone.has(entry));
-    this.#order = kept.concat(added).sort((a, b) => (a.info.key < b.info.key ? -1 : 1));
+    for (const entry of this.#added) if (!gone.has(entry)) kept.push(entry);
+    this.#order = kept.sort((a, b) => (a.info.key < b.info.key ? -1 : 1));
+    this.#added = [];
+    this.#removed = [];
   }
 
   /** Where a key stands, or would stand, in `order`. */
   position(key: string): number {
+    this.#sort();
     let low = 0;
     let high = this.#order.length;
     while (low < high) {
@@ -148,6 +173,7 @@ export class ClusterState {
 
   /** All service ports in canonical order. */
   get order(): readonly PortEntry[] {
+    this.#sort();
     return this.#order;
   }
 

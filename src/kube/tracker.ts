@@ -35,6 +35,8 @@ export class ServiceRecord {
   entries: readonly PortEntry[] = NO_ENTRIES;
   /** Endpoints that are applied, by port; also where no Service is. */
   endpoints: readonly PortEndpoints[] = NO_PORT_ENDPOINTS;
+  /** The cluster has it on its list of changes. */
+  listed = false;
   #pendingPorts: readonly ServicePortInfo[] | undefined;
   /** Sorted by name. */
   #slices: readonly EndpointSlice[] = NO_SLICES;
@@ -59,7 +61,7 @@ export class ServiceRecord {
 
   /** Takes a Service event. What returns to the applied state is no longer pending. */
   service(service: Service, removed: boolean, family: IpFamily): void {
-    const current = removed || !isWatchedService(service) ? NO_PORTS : servicePorts(service, family);
+    const current = removed || !isWatchedService(service) ? NO_PORTS : servicePorts(service, family, this.name);
     const applied = this.entries.length === 0 ? NO_PORTS : this.entries.map((entry) => entry.info);
     this.#pendingPorts = sameServicePorts(applied, current) ? undefined : current;
   }

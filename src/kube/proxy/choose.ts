@@ -2,9 +2,8 @@
  * Which endpoints of a service port a node uses, by policy, topology hints and readiness.
  * kube-proxy: CategorizeEndpoints(), topologyModeFromHints(), pkg/proxy/topology.go.
  */
-import type { Endpoint } from '../endpoints.js';
-import { NO_ENDPOINTS } from '../endpoints.js';
-import type { ServicePortInfo } from '../service.js';
+import { type Endpoint, NO_ENDPOINTS } from '../endpoints.js';
+import { type ServicePortInfo, usesClusterEndpoints, usesLocalEndpoints } from '../service.js';
 
 /** What of a node decides the choice. */
 export interface NodePlace {
@@ -37,10 +36,12 @@ export function topologyMode(endpoints: readonly Endpoint[], place: NodePlace): 
   for (const endpoint of endpoints) {
     if (!endpoint.ready) continue;
     anyReady = true;
-    if (endpoint.nodeHints === undefined) allNodes = false;
-    else thisNode ||= endpoint.nodeHints.has(place.nodeName);
-    if (endpoint.zoneHints === undefined) allZones = false;
-    else thisZone ||= endpoint.zoneHints.has(place.zone);
+    const { nodeHints, zoneHints } = endpoint;
+    if (nodeHints === undefined) allNodes = false;
+    else thisNode ||= nodeHints.includes(place.nodeName);
+    if (zoneHints === undefined) allZones = false;
+    else thisZone ||= zoneHints.includes(place.zone);
+    if (!allNodes && !allZones) return 'none';
   }
   if (!anyReady) return 'none';
   if (allNodes && thisNode) return 'same-node';
@@ -56,13 +57,14 @@ export function chooseEndpoints(port: ServicePortInfo, endpoints: readonly Endpo
   let cluster: readonly Endpoint[] = NO_ENDPOINTS;
   let mode: TopologyMode = 'none';
   let hasEndpoints = false;
-  if (port.usesCluster) {
+  const usesCluster = usesClusterEndpoints(port);
+  if (usesCluster) {
     mode = topologyMode(endpoints, place);
     cluster = admitted(endpoints, mode, place);
     if (cluster.length === 0) cluster = endpoints.filter(isLastResort);
     hasEndpoints = cluster.length > 0;
   }
-  if (!port.usesLocal) return { cluster, local: NO_ENDPOINTS, reachable: cluster, hasEndpoints };
+  if (!usesLocalEndpoints(port)) return { cluster, local: NO_ENDPOINTS, reachable: cluster, hasEndpoints };
 
   let local: Endpoint[] = [];
   const localLastResort: Endpoint[] = [];
@@ -78,7 +80,7 @@ export function chooseEndpoints(port: ServicePortInfo, endpoints: readonly Endpo
   }
   const fellBack = local.length === 0 && localLastResort.length > 0;
   if (fellBack) local = localLastResort;
-  if (!port.usesCluster) return { cluster, local, reachable: local, hasEndpoints };
+  if (!usesCluster) return { cluster, local, reachable: local, hasEndpoints };
   if (mode === 'none' && !fellBack) return { cluster, local, reachable: cluster, hasEndpoints };
   return { cluster, local, reachable: union(cluster, local), hasEndpoints };
 }
@@ -86,9 +88,9 @@ export function chooseEndpoints(port: ServicePortInfo, endpoints: readonly Endpo
 function admitted(endpoints: readonly Endpoint[], mode: TopologyMode, place: NodePlace): readonly Endpoint[] {
   switch (mode) {
     case 'same-node':
-      return endpoints.filter((e) => e.ready && e.nodeHints!.has(place.nodeName));
+      return endpoints.filter((e) => e.ready && e.nodeHints!.includes(place.nodeName));
     case 'same-zone':
-      return endpoints.filter((e) => e.ready && e.zoneHints!.has(place.zone));
+      return endpoints.filter((e) => e.ready && e.zoneHints!.includes(place.zone));
     case 'none':
       return endpoints.every((e) => e.ready) ? endpoints : endpoints.filter((e) => e.ready);
   }

@@ -30,7 +30,7 @@ class FullText implements RuleSink {
 
 /** The text as UTF-8: what is piped into `iptables-restore --noflush`. */
 export function fullRestoreBytes(state: ClusterState, context: ProxyContext): Uint8Array {
-  const writer = new ServiceRuleWriter();
+  const writer = new ServiceRuleWriter(false);
   const text = new FullText();
   text.filterRules.add(`*filter\n${filterFixedChains(context).map(chainLine).join('')}`);
   for (const rule of filterHead(context)) text.filter(rule);

@@ -103,12 +103,8 @@ export class Proxier {
     this.#large = this.#state.largeCluster;
     const blocks = this.#currentBlocks(full);
     const stale = this.#staleChains(blocks, world);
-    const restore = restoreText(
-      this.#context,
-      blocks,
-      full ? () => true : (block) => change.updated.has(block.port.service),
-      stale,
-    );
+    const updated = new Set(full ? [] : change.updated.map((record) => record.name));
+    const restore = restoreText(this.#context, blocks, (block) => full || updated.has(block.port.service), stale);
     if (world.failRestore) {
       this.#needFull = true;
       return this.#result(full, true, ensured, restore, []);

@@ -6,7 +6,13 @@
 import { rangeContains } from '../address.js';
 import { ChainNamer, EXT_PREFIX, FW_PREFIX, SVC_PREFIX, SVL_PREFIX } from '../chain-name.js';
 import type { Endpoint } from '../endpoints.js';
-import type { ServicePortInfo } from '../service.js';
+import {
+  displayName,
+  isExternallyAccessible,
+  type ServicePortInfo,
+  usesClusterEndpoints,
+  usesLocalEndpoints,
+} from '../service.js';
 import { type Choice, chooseEndpoints, type NodePlace } from './choose.js';
 import type { ProxyContext } from './context.js';
 
@@ -63,15 +69,21 @@ export function probability(k: number): string {
 export class ServiceRuleWriter {
   readonly #namer = new ChainNamer();
   readonly #probabilities: string[] = [];
+  readonly #keepChainNames: boolean;
+
+  /** `keepChainNames`: endpoints remember their chains, which pays where they are written again. */
+  constructor(keepChainNames = true) {
+    this.#keepChainNames = keepChainNames;
+  }
 
   /** The hash in the names of SVC, SVL, EXT and FW. */
   hash(port: ServicePortInfo): string {
-    port.hash ??= this.#namer.servicePortHash(port.display, port.protocol.toLowerCase());
+    port.hash ??= this.#namer.servicePortHash(displayName(port), port.protocol.toLowerCase());
     return port.hash;
   }
 
   #endpointChain(port: ServicePortInfo, proto: string, endpoint: Endpoint): string {
-    endpoint.chain ??= this.#namer.endpointChain(port.display, proto, endpoint.text);
+    endpoint.chain ??= this.#namer.endpointChain(displayName(port), proto, endpoint.text);
     return endpoint.chain;
   }
 
@@ -96,7 +108,7 @@ export class ServiceRuleWriter {
   ): WrittenPort {
     const choice = chooseEndpoints(port, endpoints, place);
     const { cluster, local, hasEndpoints } = choice;
-    const name = port.display;
+    const name = displayName(port);
     const hash = this.hash(port);
     const proto = port.protocol.toLowerCase();
     const match = `-m ${proto} -p ${proto}`;
@@ -107,7 +119,7 @@ export class ServiceRuleWriter {
     const internalChain = port.internalLocal ? svl : svc;
     const hasInternal = hasEndpoints && !(port.internalLocal && local.length === 0);
     const hasExternal = hasEndpoints && !(port.externalLocal && local.length === 0);
-    const usesExt = hasEndpoints && port.externallyAccessible;
+    const usesExt = hasEndpoints && isExternallyAccessible(port);
     const ranges = port.sourceRanges ?? [];
     const usesFw = hasEndpoints && port.vips.length > 0 && ranges.length > 0;
     const refusal = hasEndpoints ? 'DROP' : 'REJECT';
@@ -191,19 +203,20 @@ export class ServiceRuleWriter {
       const rest = `"other traffic to ${name} will be dropped by KUBE-PROXY-FIREWALL"`;
       sink.own(`-A ${fw} -m comment --comment ${rest}`, 'source-rest', 0);
     }
-    if (cluster.length > 0 && port.usesCluster) {
+    if (cluster.length > 0 && usesClusterEndpoints(port)) {
       sink.chain(svc);
       this.#writeDispatch(port, proto, context, svc, cluster, large, sink);
     }
-    if (local.length > 0 && port.usesLocal) {
+    if (local.length > 0 && usesLocalEndpoints(port)) {
       sink.chain(svl);
       this.#writeDispatch(port, proto, context, svl, local, large, sink);
     }
     this.#writeEndpoints(port, proto, match, choice, large, sink);
+    if (!this.#keepChainNames) for (const endpoint of choice.reachable) endpoint.chain = undefined;
     return {
       hasEndpoints,
       noLocalInternal: hasEndpoints && !hasInternal,
-      noLocalExternal: hasEndpoints && !hasExternal && port.externallyAccessible,
+      noLocalExternal: hasEndpoints && !hasExternal && isExternallyAccessible(port),
     };
   }
 
@@ -215,7 +228,7 @@ export class ServiceRuleWriter {
     policyChain: string | undefined,
     sink: RuleSink,
   ): void {
-    const what = `${port.display} external destinations`;
+    const what = `${displayName(port)} external destinations`;
     if (!port.externalLocal) {
       const rule = `-A ${ext} -m comment --comment "masquerade traffic for ${what}" -j KUBE-MARK-MASQ`;
       sink.own(rule, 'external-masquerade', 0);
@@ -243,7 +256,7 @@ export class ServiceRuleWriter {
     sink: RuleSink,
   ): void {
     const head = `-A ${chain}`;
-    const comment = large ? undefined : `${head} -m comment --comment "${port.display} -> `;
+    const comment = large ? undefined : `${head} -m comment --comment "${displayName(port)} -> `;
     if (port.affinitySeconds !== 0) {
       for (let i = 0; i < endpoints.length; i++) {
         const endpoint = endpoints[i]!;
@@ -271,7 +284,7 @@ export class ServiceRuleWriter {
     large: boolean,
     sink: RuleSink,
   ): void {
-    const comment = large ? '' : ` -m comment --comment ${port.display}`;
+    const comment = large ? '' : ` -m comment --comment ${displayName(port)}`;
     for (let i = 0; i < choice.reachable.length; i++) {
       const endpoint = choice.reachable[i]!;
       const sep = this.#endpointChain(port, proto, endpoint);
