@@ -12,6 +12,10 @@ export class TimeResolution {
   readonly #units: number;
   readonly #nanosecondsPerUnit: number;
   readonly #offsetSeconds: number;
+  /** The upper half last seen, and what it comes to. */
+  #high = -1;
+  #baseSeconds = 0;
+  #baseFraction = 0;
 
   /** `resolution` is the byte of `if_tsresol` (6 where absent): a power of ten, or of two if its top bit is set. */
   constructor(resolution: number, offsetSeconds: number) {
@@ -32,14 +36,27 @@ export class TimeResolution {
       this.#splitSlowly(high, low);
       return;
     }
-    // Long division in digits of 16 bits: a nanosecond count of today has 61 bits, more than a double holds.
+    if (high !== this.#high) this.#moveBase(high);
+    const fraction = this.#baseFraction + low;
+    const more = Math.floor(fraction / units);
+    this.seconds = this.#baseSeconds + more;
+    this.nanoseconds = (fraction - more * units) * this.#nanosecondsPerUnit;
+  }
+
+  /**
+   * Splits `high` × 2^32, which stays the same for seconds or hours. Long division in digits of 16 bits: a nanosecond count of
+   * today has 61 bits, more than a double holds.
+   */
+  #moveBase(high: number): void {
+    const units = this.#units;
     const first = Math.floor(high / units);
-    const middleValue = (high - first * units) * 65536 + (low >>> 16);
+    const middleValue = (high - first * units) * 65536;
     const middle = Math.floor(middleValue / units);
-    const lastValue = (middleValue - middle * units) * 65536 + (low & 0xffff);
+    const lastValue = (middleValue - middle * units) * 65536;
     const last = Math.floor(lastValue / units);
-    this.seconds = first * 4_294_967_296 + middle * 65536 + last + this.#offsetSeconds;
-    this.nanoseconds = (lastValue - last * units) * this.#nanosecondsPerUnit;
+    this.#high = high;
+    this.#baseSeconds = first * 4_294_967_296 + middle * 65536 + last + this.#offsetSeconds;
+    this.#baseFraction = lastValue - last * units;
   }
 
   #splitSlowly(high: number, low: number): void {

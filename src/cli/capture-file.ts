@@ -21,12 +21,19 @@ export class CaptureFile {
   /** Bytes read from the file so far (packed ones, if it is packed), and its size where that is known. */
   bytesRead = 0;
   size: number | undefined;
-  readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  readonly #path: string;
+  readonly #stdin: AsyncIterable<Uint8Array>;
+  #started = false;
+  /** A plain file, read piece by piece; undefined before it is opened, after its end, and for all else. */
+  #plain: PlainFile | undefined;
+  /** Standard input, or whatever has to be unpacked. */
+  #chunks: AsyncGenerator<Uint8Array, void, undefined> | undefined;
 
   /** `path` of the file, or `-` for standard input. Opens it at the first `more`. */
   constructor(path: string, stdin: AsyncIterable<Uint8Array> = process.stdin) {
     this.reader = new CaptureReader(path);
-    this.#chunks = unpacked(counted(path === STDIN ? stdin : fileChunks(path, this), this));
+    this.#path = path;
+    this.#stdin = stdin;
   }
 
   /** Feeds the reader its next piece; false when there is none, or the reader has stopped. */
@@ -36,9 +43,9 @@ export class CaptureFile {
       return false;
     }
     try {
-      const chunk = await this.#chunks.next();
-      if (chunk.done !== true) {
-        this.reader.feed(chunk.value);
+      const chunk = this.#started ? await this.#next() : await this.#start();
+      if (chunk !== undefined) {
+        this.reader.feed(chunk);
         return true;
       }
       this.reader.end();
@@ -47,38 +54,85 @@ export class CaptureFile {
       if (isZlibError(error)) this.reader.stop('bad-gzip', `gzip: ${message}`);
       else this.reader.stop('unreadable', message);
     }
+    await this.close();
     return false;
   }
 
   /** Gives the file back before its end. */
   async close(): Promise<void> {
-    await this.#chunks.return();
+    this.#plain?.close();
+    this.#plain = undefined;
+    await this.#chunks?.return();
+  }
+
+  #next(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    if (this.#plain === undefined) return this.#chunks?.next().then((chunk) => chunk.value ?? undefined);
+    const chunk = this.#plain.read();
+    this.bytesRead += chunk?.length ?? 0;
+    return chunk;
+  }
+
+  #start(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    this.#started = true;
+    if (this.#path === STDIN) {
+      this.#chunks = unpacked(counted(this.#stdin, this));
+    } else {
+      const file = new PlainFile(this.#path);
+      this.size = file.size;
+      if (file.packed) this.#chunks = unpacked(counted(file.chunks(), this));
+      else this.#plain = file;
+    }
+    return this.#next();
   }
 }
 
 /**
- * Reads are synchronous: handing each piece to a thread and back costs more than the copy out of the page cache, and
+ * A file read synchronously: handing each piece to a thread and back costs more than the copy out of the page cache, and
  * nothing else waits in this process. A pipe given by name blocks here as it would in any reader.
  */
-async function* fileChunks(path: string, file: CaptureFile): AsyncGenerator<Uint8Array, void, undefined> {
-  const descriptor = openSync(path, 'r');
-  try {
-    const stat = fstatSync(descriptor);
-    if (stat.isFile()) file.size = stat.size;
-    // One buffer does: whoever takes a chunk is done with it when it asks for the next.
-    const buffer = new Uint8Array(CHUNK_SIZE);
-    for (;;) {
-      const bytesRead = readSync(descriptor, buffer, 0, CHUNK_SIZE, null);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+class PlainFile {
+  readonly size: number | undefined;
+  /** Whether it starts as gzip does. A file that cannot be read at a place (a pipe) is taken for packed: it may be. */
+  readonly packed: boolean;
+  readonly #descriptor: number;
+  // One buffer does: whoever takes a chunk is done with it when it asks for the next.
+  readonly #buffer = new Uint8Array(CHUNK_SIZE);
+  #open = true;
+
+  constructor(path: string) {
+    this.#descriptor = openSync(path, 'r');
+    const stat = fstatSync(this.#descriptor);
+    if (stat.isFile()) {
+      this.size = stat.size;
+      const read = readSync(this.#descriptor, this.#buffer, 0, 2, 0);
+      this.packed = read === 2 && this.#buffer[0] === 0x1f && this.#buffer[1] === 0x8b;
+    } else {
+      this.packed = true;
     }
-  } finally {
-    closeSync(descriptor);
+  }
+
+  /** The next piece, or undefined at the end. It is valid until the next call. */
+  read(): Uint8Array | undefined {
+    const count = readSync(this.#descriptor, this.#buffer, 0, CHUNK_SIZE, null);
+    return count === 0 ? undefined : this.#buffer.subarray(0, count);
+  }
+
+  *chunks(): Generator<Uint8Array, void, undefined> {
+    try {
+      for (let chunk = this.read(); chunk !== undefined; chunk = this.read()) yield chunk;
+    } finally {
+      this.close();
+    }
+  }
+
+  close(): void {
+    if (this.#open) closeSync(this.#descriptor);
+    this.#open = false;
   }
 }
 
 async function* counted(
-  chunks: AsyncIterable<Uint8Array>,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   file: CaptureFile,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of chunks) {

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PcapWriter } from '../../src/capture/pcap-writer.js';
+import { PcapngWriter } from '../../src/capture/pcapng-writer.js';
 import { CaptureRecord } from '../../src/capture/record.js';
 import { CaptureFile } from '../../src/cli/capture-file.js';
 
@@ -84,5 +85,37 @@ describe('CaptureFile', () => {
       expect(spawnSync('editcap', ['-F', format, source, target]).status).toBe(0);
       expect(await read(target)).toEqual(whole);
     }
+  });
+
+  it.runIf(tshark)('writes what Wireshark reads, and reads what it makes of it', async () => {
+    const writer = new PcapngWriter();
+    const names = ['eth0', 'wan-ä'];
+    for (const name of names) writer.addInterface(name, 1);
+    for (let i = 0; i < 4; i++)
+      writer.addPacket(i & 1, 1_700_000_000, i, new Uint8Array(60 + i), i, 60, 60, 1 + (i & 1));
+    const ours = put('ours.pcapng', writer.take());
+    const fields = ['frame.time_epoch', 'frame.interface_name', 'frame.packet_flags_direction', 'frame.len'];
+    const shown = spawnSync('tshark', ['-r', ours, '-T', 'fields', ...fields.flatMap((field) => ['-e', field])], {
+      encoding: 'utf8',
+    });
+    expect(shown.stdout.trim().split('\n')).toEqual(
+      [0, 1, 2, 3].map((i) => `1700000000.00000000${i}\t${names[i & 1]}\t0x0000000${1 + (i & 1)}\t60`),
+    );
+    // Two files merged by Wireshark: their interfaces stay apart.
+    const merged = join(folder, 'merged.pcapng');
+    expect(spawnSync('mergecap', ['-I', 'none', '-w', merged, ours, ours]).status).toBe(0);
+    const file = new CaptureFile(merged);
+    const record = new CaptureRecord();
+    const seen: string[] = [];
+    do {
+      while (file.reader.next(record)) {
+        seen.push(`${record.interfaceIndex} ${record.interfaceName} ${record.nanoseconds} ${record.direction}`);
+      }
+    } while (await file.more());
+    expect(file.reader.fault).toBeUndefined();
+    const expected = [0, 1, 2, 3].flatMap((i) =>
+      [0, 2].map((base) => `${base + (i & 1)} ${names[i & 1]} ${i} ${1 + (i & 1)}`),
+    );
+    expect(seen.sort()).toEqual(expected.sort());
   });
 });
