@@ -4,7 +4,7 @@ import { Rng } from '../../src/base/rng.js';
 import type { Family } from '../../src/net/netfilter.js';
 import type { CaseRecord, HostOutcome } from './case-record.js';
 import { compare, type Difference } from './compare.js';
-import { type EngineName, emulate } from './emulator.js';
+import { type EngineName, emulate, loadAndSave } from './emulator.js';
 import { Evidence } from './evidence.js';
 import { reportFailure } from './failure.js';
 import { writeEvidence } from './fidelity.js';
@@ -179,6 +179,10 @@ class Suite {
         return undefined;
       }
       return { record, engine: 'the kernel again', differences };
+    }
+    if (this.#options.wrong) {
+      const differences = compare(record, loadAndSave(record));
+      return differences.length === 0 ? undefined : { record, engine: 'reading and printing', differences };
     }
     for (const engine of this.#options.engines) {
       let outcome: HostOutcome;
