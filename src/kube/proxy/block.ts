@@ -3,7 +3,7 @@ import type { Endpoint } from '../endpoints.js';
 import type { ServicePortInfo } from '../service.js';
 import type { NodePlace } from './choose.js';
 import type { ProxyContext } from './context.js';
-import type { RuleSink, ServiceRuleWriter, WrittenPort } from './service-rules.js';
+import type { RuleSink, ServiceRuleWriter, Why, WrittenPort } from './service-rules.js';
 
 export interface PortBlock extends WrittenPort {
   readonly port: ServicePortInfo;
@@ -21,6 +21,28 @@ export interface PortBlock extends WrittenPort {
   /** Rules of those chains, in the order of the text. */
   readonly own: string;
   readonly ownCount: number;
+  /** Of `dispatchCount`, the rules of KUBE-NODEPORTS. */
+  readonly nodePortRules: number;
+  /** Of `filterCount`: the rules of KUBE-SERVICES, KUBE-NODEPORTS, KUBE-PROXY-FIREWALL. */
+  readonly refusals: number;
+  readonly healthChecks: number;
+  readonly firewallRules: number;
+}
+
+/** How many rules of a shared chain a block holds. */
+export function sharedRuleCount(block: PortBlock, table: 'filter' | 'nat', chain: string): number {
+  if (table === 'nat')
+    return chain === 'KUBE-NODEPORTS' ? block.nodePortRules : block.dispatchCount - block.nodePortRules;
+  switch (chain) {
+    case 'KUBE-SERVICES':
+      return block.refusals;
+    case 'KUBE-NODEPORTS':
+      return block.healthChecks;
+    case 'KUBE-PROXY-FIREWALL':
+      return block.firewallRules;
+    default:
+      return block.filterCount - block.refusals - block.healthChecks - block.firewallRules;
+  }
 }
 
 /** Collects lines; one instance serves many blocks. */
@@ -30,17 +52,25 @@ export class BlockBuilder implements RuleSink {
   readonly #dispatch: string[] = [];
   readonly #own: string[] = [];
   #chains: string[] = [];
+  #nodePortRules = 0;
+  #refusals = 0;
+  #healthChecks = 0;
+  #firewallRules = 0;
 
   constructor(writer: ServiceRuleWriter) {
     this.#writer = writer;
   }
 
-  filter(rule: string): void {
+  filter(rule: string, why: Why): void {
     this.#filter.push(rule);
+    if (why === 'cluster-ip-refused') this.#refusals++;
+    else if (why === 'health-check') this.#healthChecks++;
+    else if (why === 'vip-filtered') this.#firewallRules++;
   }
 
-  dispatch(rule: string): void {
+  dispatch(rule: string, why: Why): void {
     this.#dispatch.push(rule);
+    if (why === 'node-port' || why === 'node-port-loopback') this.#nodePortRules++;
   }
 
   chain(name: string): void {
@@ -71,11 +101,19 @@ export class BlockBuilder implements RuleSink {
       chains: this.#chains,
       own: lines(this.#own),
       ownCount: this.#own.length,
+      nodePortRules: this.#nodePortRules,
+      refusals: this.#refusals,
+      healthChecks: this.#healthChecks,
+      firewallRules: this.#firewallRules,
     };
     this.#filter.length = 0;
     this.#dispatch.length = 0;
     this.#own.length = 0;
     this.#chains = [];
+    this.#nodePortRules = 0;
+    this.#refusals = 0;
+    this.#healthChecks = 0;
+    this.#firewallRules = 0;
     return block;
   }
 }

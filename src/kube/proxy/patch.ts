@@ -75,7 +75,10 @@ export function editRules(before: readonly string[], after: readonly string[], b
   let j = 0;
   while (i < rows || j < columns) {
     if (lengths !== undefined && i < rows && j < columns && a[head + i] === b[head + j]) keep(head + i++, head + j++);
-    else if (i < rows && (j === columns || !lengths || lengths[(i + 1) * (columns + 1) + j]! >= lengths[i * (columns + 1) + j + 1]!)) {
+    else if (
+      i < rows &&
+      (j === columns || !lengths || lengths[(i + 1) * (columns + 1) + j]! >= lengths[i * (columns + 1) + j + 1]!)
+    ) {
       edits.push({ op: 'delete', index, rule: before[head + i++]! });
     } else edits.push({ op: 'insert', index: index++, rule: after[head + j++]! });
   }
@@ -84,7 +87,13 @@ export function editRules(before: readonly string[], after: readonly string[], b
 }
 
 /** Lengths of the longest common subsequences of the rests, row by row. */
-function commonLengths(a: readonly string[], b: readonly string[], at: number, rows: number, columns: number): Uint16Array {
+function commonLengths(
+  a: readonly string[],
+  b: readonly string[],
+  at: number,
+  rows: number,
+  columns: number,
+): Uint16Array {
   const lengths = new Uint16Array((rows + 1) * (columns + 1));
   for (let i = rows - 1; i >= 0; i--) {
     for (let j = columns - 1; j >= 0; j--) {
@@ -138,14 +147,4 @@ export function diffBlocks(
     if (!now.own.has(chain)) changes.push({ table: 'nat', chain, kind: 'removed', rules });
   }
   return changes;
-}
-
-/** How many rules of a shared chain a block holds. */
-export function sharedRuleCount(block: PortBlock, table: 'filter' | 'nat', chain: string): number {
-  const text = table === 'filter' ? block.filter : block.dispatch;
-  if (text === '') return 0;
-  const start = `-A ${chain} `;
-  let count = text.startsWith(start) ? 1 : 0;
-  for (let at = text.indexOf(`\n${start}`); at !== -1; at = text.indexOf(`\n${start}`, at + 1)) count++;
-  return count;
 }
