@@ -58,8 +58,11 @@ function mayHavePorts(option: GivenOption): boolean {
 type Ports = Pick<NatRange, 'flags' | 'minPort' | 'maxPort' | 'basePort'>;
 const NO_PORTS: Ports = { flags: 0, minPort: 0, maxPort: 0, basePort: 0 };
 
-/** `p[-q][/base]`; `shift`: a base may follow. */
-function parsePorts(given: GivenOptions, option: GivenOption, text: string, shift: boolean): Ports {
+/** What becomes of a base (`/base`): it is kept (DNAT), read and lost (SNAT: the flag stays), or refused. */
+export type BaseUse = 'kept' | 'lost' | 'refused';
+
+/** `p[-q][/base]`. */
+function parsePorts(given: GivenOptions, option: GivenOption, text: string, use: BaseUse): Ports {
   const bad = (code: string, message: string): Ports => {
     given.fail(option, code, message);
     return NO_PORTS;
@@ -81,14 +84,16 @@ function parsePorts(given: GivenOptions, option: GivenOption, text: string, shif
     return bad('bad-port', `port "${text}" not valid`);
   if (maxPort < minPort) return bad('bad-range', `port range "${last}" funky`);
   if (base === undefined) return { flags, minPort, maxPort, basePort: 0 };
-  if (!shift || last === undefined || more.length > 0) return bad('bad-port', `garbage after port value: "/${base}"`);
+  if (use === 'refused' || last === undefined || more.length > 0)
+    return bad('bad-port', `garbage after port value: "/${base}"`);
   const basePort = port(base) ?? servicePort(base, undefined);
   if (basePort === undefined || basePort === 0) return bad('bad-port', `port "${base}" not valid`);
-  return { flags: flags | NF_NAT_RANGE_PROTO_OFFSET, minPort, maxPort, basePort };
+  // SNAT's rule has no room for the base (revision 1), but keeps the flag.
+  return { flags: flags | NF_NAT_RANGE_PROTO_OFFSET, minPort, maxPort, basePort: use === 'kept' ? basePort : 0 };
 }
 
 /** `[a[-b]][:p[-q][/base]]`. Tool: parse_to(), libxt_NAT.c. */
-export function parseTo(given: GivenOptions, name: string, shift: boolean): NatTarget {
+export function parseTo(given: GivenOptions, name: string, use: BaseUse): NatTarget {
   const option = given.required(name);
   if (option === undefined) return EMPTY;
   const text = option.values[0]!;
@@ -110,7 +115,7 @@ export function parseTo(given: GivenOptions, name: string, shift: boolean): NatT
     addresses = text.slice(bracket + 1, close);
     colon = text.indexOf(':', close + 1);
   }
-  const ports = colon === -1 ? NO_PORTS : parsePorts(given, option, text.slice(colon + 1), shift);
+  const ports = colon === -1 ? NO_PORTS : parsePorts(given, option, text.slice(colon + 1), use);
   const flags = ports.flags | flagBits(given);
   // The tool takes a colon in third place for that of `[]:p`, whatever stands before it.
   if (colon === 0 || colon === 2) return { ...EMPTY, ...ports, flags };
@@ -128,7 +133,7 @@ export function parseTo(given: GivenOptions, name: string, shift: boolean): NatT
 /** `--to-ports p[-q]`, or no ports. */
 export function parseToPorts(given: GivenOptions): NatTarget {
   const option = given.get('--to-ports');
-  const ports = option === undefined ? NO_PORTS : parsePorts(given, option, option.values[0]!, false);
+  const ports = option === undefined ? NO_PORTS : parsePorts(given, option, option.values[0]!, 'refused');
   return { ...EMPTY, ...ports, flags: ports.flags | flagBits(given) };
 }
 

@@ -13,13 +13,16 @@ export function parsePort(text: string, protocol: string | undefined): number | 
   return servicePort(text, protocol);
 }
 
-/** Decimal, modulo 65536, or a service name of any protocol: what getaddrinfo() makes of a port (udp, dccp, conntrack). */
+/**
+ * Decimal, modulo 65536, or a service name of any protocol: what getaddrinfo() makes of a port (udp, dccp, conntrack).
+ * It keeps the number as an int and takes a negative one for a name.
+ */
 export function parseLoosePort(text: string): number | undefined {
   const digits = /^\s*([+-]?)(\d+)$/.exec(text);
   if (digits === null) return servicePort(text, undefined);
   const value = BigInt(digits[2]!);
-  if (value > 0xffff_ffff_ffff_ffffn) return 65535; // strtoul() saturates
-  return Number(BigInt.asUintN(16, digits[1] === '-' ? -value : value));
+  const number = value > 0xffff_ffff_ffff_ffffn ? -1n : BigInt.asIntN(32, digits[1] === '-' ? -value : value);
+  return number < 0n ? undefined : Number(number & 0xffffn);
 }
 
 /** `a`, `a:b`, `a:`, `:b` with ports of the strict kind; reversed ranges are refused. Tool: parse_tcp_ports(). */

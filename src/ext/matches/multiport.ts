@@ -98,10 +98,10 @@ export const multiport: MatchExt<MultiportMatch> = {
     };
   },
   lower(m) {
-    const only = m.ranges[0];
-    if (m.side === '--ports' || only === undefined) return undefined;
+    if (m.side === '--ports') return undefined;
     const slot = m.side === '--sports' ? Field.SrcPort : Field.DstPort;
-    if (m.ranges.length > 1) return [{ slot, anyOf: m.ranges, invert: m.invert }];
+    const only = m.ranges[0];
+    if (m.ranges.length > 1 || only === undefined) return [{ slot, anyOf: m.ranges, invert: m.invert }];
     if (only.low === only.high) return [{ slot, mask: 0xffff, value: only.low, invert: m.invert }];
     return [{ slot, low: only.low, high: only.high, invert: m.invert }];
   },

@@ -8,7 +8,7 @@ export const DNAT: TargetExt<NatTarget> = {
   families: [4, 6],
   terminating: true,
   options: natOptions({ name: '--to-destination' }, '--random', '--persistent'),
-  parse: (given) => parseTo(given, '--to-destination', true),
+  parse: (given) => parseTo(given, '--to-destination', 'kept'),
   print: (t, family) => printTo('--to-destination', t, family),
   check: (_t, place) => checkNat('DNAT', place, 'PREROUTING', 'OUTPUT'),
   needs: () => 'conntrack',

@@ -8,7 +8,7 @@ export const SNAT: TargetExt<NatTarget> = {
   families: [4, 6],
   terminating: true,
   options: natOptions({ name: '--to-source' }, '--random', '--random-fully', '--persistent'),
-  parse: (given) => parseTo(given, '--to-source', false),
+  parse: (given) => parseTo(given, '--to-source', 'lost'),
   print: (t, family) => printTo('--to-source', t, family),
   check: (_t, place) => checkNat('SNAT', place, 'POSTROUTING', 'INPUT'),
   needs: () => 'conntrack',
