@@ -47,4 +47,6 @@ export interface Conntrack {
    * Kernel: nf_nat_setup_info().
    */
   setupNat(packet: Packet, range: NatRange, manip: ManipType, hook: Hook): number;
+  /** Remembers the packet's outgoing device as the one that its connection is masqueraded on (nat->masq_index). */
+  setMasqueradeDevice(packet: Packet): void;
 }

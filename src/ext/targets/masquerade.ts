@@ -9,7 +9,7 @@ export const MASQUERADE: TargetExt<NatTarget> = {
   families: [4, 6],
   terminating: true,
   options: natOptions({ name: '--to-ports' }, '--random', '--random-fully'),
-  parse: parseToPorts,
+  parse: (given) => parseToPorts(given, 'lost'),
   print: printToPorts,
   check: (_t, place) => checkNat('MASQUERADE', place, 'POSTROUTING'),
   needs: () => 'conntrack',
@@ -23,6 +23,7 @@ export const MASQUERADE: TargetExt<NatTarget> = {
         if (tuple.address[0] === 0) return NF_ACCEPT;
       }
       if (!env.host.masqueradeAddress(packet, range.minAddress)) return NF_DROP;
+      env.conntrack.setMasqueradeDevice(packet);
       return env.conntrack.setupNat(packet, range, NF_NAT_MANIP_SRC, packet.hook);
     };
   },

@@ -1,0 +1,112 @@
+/**
+ * Connections by the source part of their original tuple, newest first: source NAT gives one client port the same
+ * outside port towards every destination (kernel: nf_nat_bysource, find_appropriate_src()).
+ *
+ * Layout: #heads[bucket] holds entry + 1 (0: none), #next[entry] the following entry + 1, #previous[entry] the one before.
+ */
+import { growInt32, growUint8 } from '../base/grow.js';
+import { IPS_SRC_NAT_DONE } from '../net/netfilter.js';
+import type { EntryObserver, EntryTable } from './entry-table.js';
+import { T_PORTS, T_PROTO, TUPLE_WORDS } from './tuple.js';
+
+const FIRST_BUCKET_COUNT = 64;
+
+export class NatSourceIndex implements EntryObserver {
+  readonly #table: EntryTable;
+  #heads = new Int32Array(FIRST_BUCKET_COUNT);
+  #next: Int32Array = new Int32Array(0);
+  #previous: Int32Array = new Int32Array(0);
+  #listed: Uint8Array = new Uint8Array(0);
+  #count = 0;
+
+  constructor(table: EntryTable) {
+    this.#table = table;
+  }
+
+  /** Only connections whose source side NAT has decided are looked at; those it never saw are not listed. */
+  inserted(entry: number): void {
+    if ((this.#table.status[entry]! & IPS_SRC_NAT_DONE) === 0) return;
+    if (this.#next.length < this.#table.capacity) this.#grow(this.#table.capacity);
+    if (this.#count > this.#heads.length) this.#rehash(this.#heads.length * 2);
+    this.#link(entry);
+    this.#listed[entry] = 1;
+    this.#count++;
+  }
+
+  removed(entry: number): void {
+    if (entry >= this.#listed.length || this.#listed[entry] === 0) return;
+    const next = this.#next[entry]!;
+    const previous = this.#previous[entry]!;
+    if (previous === 0) this.#heads[this.#bucket(this.#table.tuples, entry * 2 * TUPLE_WORDS)] = next;
+    else this.#next[previous - 1] = next;
+    if (next !== 0) this.#previous[next - 1] = previous;
+    this.#listed[entry] = 0;
+    this.#count--;
+  }
+
+  /** Newest live entry with the source part, protocol and zone of the tuple words[at..], or -1. Go on with `after`. */
+  first(words: Uint32Array, at: number): number {
+    return this.#from(this.#heads[this.#bucket(words, at)]!, words, at);
+  }
+
+  /** The next older one after `entry`, or -1. */
+  after(entry: number, words: Uint32Array, at: number): number {
+    return this.#from(this.#next[entry]!, words, at);
+  }
+
+  #from(link: number, words: Uint32Array, at: number): number {
+    const { tuples } = this.#table;
+    while (link !== 0) {
+      const entry = link - 1;
+      const own = entry * 2 * TUPLE_WORDS;
+      if (
+        tuples[own + T_PORTS]! >>> 16 === words[at + T_PORTS]! >>> 16 &&
+        tuples[own + T_PROTO] === words[at + T_PROTO] &&
+        tuples[own] === words[at] &&
+        tuples[own + 1] === words[at + 1] &&
+        tuples[own + 2] === words[at + 2] &&
+        tuples[own + 3] === words[at + 3] &&
+        this.#table.isAlive(entry)
+      ) {
+        return entry;
+      }
+      link = this.#next[entry]!;
+    }
+    return -1;
+  }
+
+  #bucket(words: Uint32Array, at: number): number {
+    let hash = Math.imul(words[at]! ^ 0x2545f491, 0x9e3779b1);
+    for (let i = 1; i < 4; i++) hash = Math.imul(hash ^ (hash >>> 15) ^ words[at + i]!, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ (words[at + T_PORTS]! >>> 16), 0x9e3779b1);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ words[at + T_PROTO]!, 0x85ebca6b);
+    return (hash ^ (hash >>> 16)) & (this.#heads.length - 1);
+  }
+
+  #link(entry: number): void {
+    const bucket = this.#bucket(this.#table.tuples, entry * 2 * TUPLE_WORDS);
+    const head = this.#heads[bucket]!;
+    this.#next[entry] = head;
+    this.#previous[entry] = 0;
+    if (head !== 0) this.#previous[head - 1] = entry + 1;
+    this.#heads[bucket] = entry + 1;
+  }
+
+  #rehash(bucketCount: number): void {
+    const oldest: number[] = [];
+    for (let bucket = 0; bucket < this.#heads.length; bucket++) {
+      const chain: number[] = [];
+      for (let link = this.#heads[bucket]!; link !== 0; link = this.#next[link - 1]!) chain.push(link - 1);
+      // Linking puts an entry first, so the oldest go in first to keep "newest first".
+      for (let i = chain.length - 1; i >= 0; i--) oldest.push(chain[i]!);
+    }
+    this.#heads = new Int32Array(bucketCount);
+    for (const entry of oldest) this.#link(entry);
+  }
+
+  #grow(capacity: number): void {
+    this.#next = growInt32(this.#next, capacity);
+    this.#previous = growInt32(this.#previous, capacity);
+    this.#listed = growUint8(this.#listed, capacity);
+  }
+}
