@@ -37,9 +37,12 @@ function words4(value: number | undefined): Words6 | undefined {
   return value === undefined ? undefined : [value >>> 0, 0, 0, 0];
 }
 
-/** An address in the way of getaddrinfo(): inet_aton() for IPv4. Host names are refused: nothing resolves them here. */
+/**
+ * An address in the way of getaddrinfo(): inet_aton() for IPv4; `%device` after an IPv6 address is dropped (there is no
+ * telling here whether the device exists). Host names are refused: nothing resolves them.
+ */
 export function parseHost(text: string, family: Family): Words6 | undefined {
-  return family === 4 ? words4(parseAton4(text)) : parseIp6(text);
+  return family === 4 ? words4(parseAton4(text)) : parseIp6(text.replace(/%[^%/]+$/, ''));
 }
 
 /** An address in the way of inet_pton(): four plain octets for IPv4. */

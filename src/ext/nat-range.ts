@@ -72,8 +72,10 @@ function parsePorts(given: GivenOptions, option: GivenOption, text: string, use:
   const flags = NF_NAT_RANGE_PROTO_SPECIFIED;
   const named = servicePort(text, undefined);
   if (named !== undefined) return { flags, minPort: named, maxPort: named, basePort: 0 };
-  const [range, base, ...more] = text.split('/');
-  const [first, last, ...rest] = range!.split('-');
+  const slash = text.indexOf('/');
+  const range = slash === -1 ? text : text.slice(0, slash);
+  const base = slash === -1 ? undefined : text.slice(slash + 1);
+  const [first, last, ...rest] = range.split('-');
   const port = (word: string | undefined): number | undefined => {
     const value = word === undefined ? undefined : parseCNumber(word);
     return value !== undefined && value <= 65535 ? value : undefined;
@@ -84,9 +86,10 @@ function parsePorts(given: GivenOptions, option: GivenOption, text: string, use:
     return bad('bad-port', `port "${text}" not valid`);
   if (maxPort < minPort) return bad('bad-range', `port range "${last}" funky`);
   if (base === undefined) return { flags, minPort, maxPort, basePort: 0 };
-  if (use === 'refused' || last === undefined || more.length > 0)
-    return bad('bad-port', `garbage after port value: "/${base}"`);
-  const basePort = port(base) ?? servicePort(base, undefined);
+  if (use === 'refused' || last === undefined) return bad('bad-port', `garbage after port value: "/${base}"`);
+  // Nothing checks what follows the number.
+  const number = /^\s*\+?(0[xX][0-9a-fA-F]+|\d+)/.exec(base)?.[0];
+  const basePort = port(number) ?? servicePort(base, undefined);
   if (basePort === undefined || basePort === 0) return bad('bad-port', `port "${base}" not valid`);
   // SNAT's rule has no room for the base (revision 1), but keeps the flag.
   return { flags: flags | NF_NAT_RANGE_PROTO_OFFSET, minPort, maxPort, basePort: use === 'kept' ? basePort : 0 };
@@ -131,9 +134,9 @@ export function parseTo(given: GivenOptions, name: string, use: BaseUse): NatTar
 }
 
 /** `--to-ports p[-q]`, or no ports. */
-export function parseToPorts(given: GivenOptions): NatTarget {
+export function parseToPorts(given: GivenOptions, use: BaseUse): NatTarget {
   const option = given.get('--to-ports');
-  const ports = option === undefined ? NO_PORTS : parsePorts(given, option, option.values[0]!, 'refused');
+  const ports = option === undefined ? NO_PORTS : parsePorts(given, option, option.values[0]!, use);
   return { ...EMPTY, ...ports, flags: ports.flags | flagBits(given) };
 }
 

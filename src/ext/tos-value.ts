@@ -1,5 +1,5 @@
 /** TOS bytes and DSCP classes by name and number (spec 11.3). */
-import { type GivenOption, type GivenOptions, parseCNumber } from './option.js';
+import type { GivenOption, GivenOptions } from './option.js';
 
 const TOS_NAMES: ReadonlyMap<string, number> = new Map([
   ['minimize-delay', 0x10],
@@ -39,14 +39,14 @@ export function printTos(t: TosValue): string {
   return `${hex02(t.value)}/${hex02(t.mask)}`;
 }
 
-/** `be`, `ef`, `csN`, `afXY` (case ignored); undefined for anything else. */
+/** `be`, `ef`, `csN`, `afXY` (case ignored, whatever follows); undefined for anything else. */
 function dscpClass(text: string): number | undefined {
   const word = text.toUpperCase();
-  if (word === 'BE') return 0;
-  if (word === 'EF') return 0x2e;
-  const cs = /^CS([0-7])$/.exec(word);
+  if (word.startsWith('BE')) return 0;
+  if (word.startsWith('EF')) return 0x2e;
+  const cs = /^CS([0-7])/.exec(word);
   if (cs !== null) return Number(cs[1]) * 8;
-  const af = /^AF([1-4])([1-3])$/.exec(word);
+  const af = /^AF([1-4])([1-3])/.exec(word);
   return af === null ? undefined : Number(af[1]) * 8 + Number(af[2]) * 2;
 }
 
@@ -63,10 +63,4 @@ export function dscpOf(
   const dscp = dscpClass(option.values[0]!);
   if (dscp === undefined) given.fail(option, 'bad-word', `invalid DSCP class "${option.values[0]}"`);
   return { dscp: dscp ?? 0, invert };
-}
-
-/** A plain TOS byte. */
-export function tosNumber(given: GivenOptions, option: GivenOption): number {
-  const value = parseCNumber(option.values[0]!);
-  return value !== undefined && value <= 255 ? value : given.number(option, 0, 255);
 }

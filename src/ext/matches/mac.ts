@@ -8,6 +8,13 @@ export interface MacMatch {
   readonly invert: boolean;
 }
 
+/** At most two characters that strtoul(…, 16) takes; nothing is 0. */
+function groupOf(text: string): number | undefined {
+  if (text === '') return 0;
+  if (/^([0-9a-f]{1,2}|[\s+-][0-9a-f])$/i.test(text)) return Number.parseInt(text, 16) & 255;
+  return undefined;
+}
+
 export const mac: MatchExt<MacMatch> = {
   kind: 'mac',
   families: [4, 6],
@@ -15,9 +22,10 @@ export const mac: MatchExt<MacMatch> = {
   parse(given) {
     const option = given.required('--mac-source');
     const text = option?.values[0] ?? '';
-    if (option !== undefined && !/^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/i.test(text))
+    const groups = text.split(':').map(groupOf);
+    if (option !== undefined && (groups.length !== 6 || groups.includes(undefined)))
       given.fail(option, 'bad-mac', `mac: bad address "${text}"`, 'six groups of hex digits: 00:11:22:aa:bb:cc');
-    return { bytes: text.split(':').map((group) => Number.parseInt(group, 16)), invert: option?.invert ?? false };
+    return { bytes: groups.map((group) => group ?? 0), invert: option?.invert ?? false };
   },
   print: (m) => `${bang(m.invert)}--mac-source ${m.bytes.map((b) => b.toString(16).padStart(2, '0')).join(':')}`,
   check: (_m, place) => onlyHooks('mac', place, 'PREROUTING', 'INPUT', 'FORWARD'),

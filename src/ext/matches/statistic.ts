@@ -12,7 +12,7 @@ export type StatisticMatch =
 function parseDouble(text: string): number | undefined {
   const trimmed = text.replace(/^[ \t\n\v\f\r]+/, '');
   if (/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(trimmed)) return Number(trimmed);
-  if (/^[+-]?nan$/i.test(trimmed)) return Number.NaN;
+  if (/^[+-]?nan(\([0-9a-z_]*\))?$/i.test(trimmed)) return Number.NaN;
   const hex = /^([+-]?)0[xX]([0-9a-fA-F]*)\.?([0-9a-fA-F]*)(?:[pP]([+-]?\d+))?$/.exec(trimmed);
   if (hex === null || (hex[2] === '' && hex[3] === '')) return undefined;
   const digits = Number.parseInt(hex[2]! + hex[3]!, 16);

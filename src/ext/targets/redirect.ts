@@ -8,7 +8,7 @@ export const REDIRECT: TargetExt<NatTarget> = {
   families: [4, 6],
   terminating: true,
   options: natOptions({ name: '--to-ports' }, '--random'),
-  parse: parseToPorts,
+  parse: (given) => parseToPorts(given, 'refused'),
   print: printToPorts,
   check: (_t, place) => checkNat('REDIRECT', place, 'PREROUTING', 'OUTPUT'),
   needs: () => 'conntrack',
