@@ -5,9 +5,10 @@
  * shared; most lines then cost a few look-ups. Pieces that command.ts could read differently in another surrounding
  * (abbreviations, options of another extension, a second instance of a match) are not taken here.
  */
-import type { Source } from '../base/source.js';
+import type { Source, Span } from '../base/source.js';
 import type { MatchExt, MatchUse, OptionSpec, TargetExt, TargetUse } from '../ext/extension.js';
 import { type GivenOption, GivenOptions, parseCNumber } from '../ext/option.js';
+import type { Words6 } from '../net/ip6.js';
 import type { Family } from '../net/netfilter.js';
 import { protocolNumber } from '../net/protocol-name.js';
 import { parseAddresses } from './address-value.js';
@@ -37,6 +38,8 @@ type Protocol = NonNullable<Rule['protocol']>;
 /** Value of a piece of text; null: not for this reader. */
 type Cache<V> = Map<string, V | null>;
 
+const HOST_MASK: Words6 = [0xffffffff, 0, 0, 0];
+const NO_VALUES: readonly string[] = [];
 const NONE: RuleTarget = { kind: 'none' };
 const NO_MATCHES: readonly MatchUse[] = [];
 
@@ -50,11 +53,20 @@ export class CanonicalReader {
     new Map(),
     new Map(),
   ];
+  /** Tests of single IPv4 hosts met lately, by a hash of the address. */
+  readonly #recentHosts: readonly [(AddressTest | undefined)[], (AddressTest | undefined)[]] = [
+    new Array<undefined>(1024).fill(undefined),
+    new Array<undefined>(1024).fill(undefined),
+  ];
   readonly #devices: readonly [Cache<DeviceTest>, Cache<DeviceTest>] = [new Map(), new Map()];
   readonly #protocols: readonly [Cache<Protocol | undefined>, Cache<Protocol | undefined>] = [new Map(), new Map()];
   /** By protocol × 2 + inverted: what an option means may depend on it. */
   readonly #matches: Cache<MatchUse>[] = [];
   readonly #targets: Cache<RuleTarget>[] = [];
+  #reported = false;
+  readonly #onReport = (): void => {
+    this.#reported = true;
+  };
   #table: WorkingTable | undefined;
   #chain = '';
   #rules: Rule[] | undefined;
@@ -138,13 +150,18 @@ export class CanonicalReader {
       const wordStart = at + 3;
       const wordEnd = this.#wordEnd(wordStart, end);
       if (wordEnd === -1) return undefined;
-      const word = text.slice(wordStart, wordEnd);
       if (letter === S || letter === D) {
-        const test = this.#address(word, invert);
+        const test =
+          this.#savedAddress(wordStart, wordEnd, invert) ?? this.#address(text.slice(wordStart, wordEnd), invert);
         if (test === null) return undefined;
         if (letter === S) src = test;
         else dst = test;
-      } else if (letter === P) {
+        invert = 0;
+        at = wordEnd + 1;
+        continue;
+      }
+      const word = text.slice(wordStart, wordEnd);
+      if (letter === P) {
         const found = this.#protocol(word, invert);
         if (found === null) return undefined;
         protocol = found;
@@ -234,6 +251,37 @@ export class CanonicalReader {
     return end;
   }
 
+  /** `a.b.c.d/32` as saved, without a cache of texts: most rules have addresses of their own. */
+  #savedAddress(start: number, end: number, invert: number): AddressTest | undefined {
+    if (this.#family !== 4) return undefined;
+    const text = this.#text;
+    if (!text.startsWith('/32', end - 3)) return undefined;
+    let address = 0;
+    let octet = -1;
+    let dots = 0;
+    for (let i = start; i < end - 3; i++) {
+      const digit = text.charCodeAt(i) - 48;
+      if (digit >= 0 && digit <= 9) {
+        if (octet === 0) return undefined; // a leading zero: octal
+        octet = octet === -1 ? digit : octet * 10 + digit;
+        if (octet > 255) return undefined;
+      } else {
+        if (digit !== -2 || octet === -1) return undefined; // '.'
+        address = address * 256 + octet;
+        octet = -1;
+        dots++;
+      }
+    }
+    if (dots !== 3 || octet === -1) return undefined;
+    address = address * 256 + octet;
+    const slot = (address ^ (address >>> 10)) & 1023;
+    const known = this.#recentHosts[invert]![slot];
+    if (known !== undefined && known.address[0] === address) return known;
+    const test: AddressTest = { address: [address, 0, 0, 0], mask: HOST_MASK, invert: invert === 1 };
+    this.#recentHosts[invert]![slot] = test;
+    return test;
+  }
+
   #address(word: string, invert: number): AddressTest | undefined | null {
     const cache = this.#addresses[invert]!;
     let test = cache.get(word);
@@ -316,7 +364,6 @@ export class CanonicalReader {
     const { values, starts, ends, fault } = splitWords(this.#text, at, end);
     const ext = values.length < 2 ? undefined : find(values[1]!);
     if (ext === undefined || fault !== undefined) return null;
-    const span = (from: number, to: number) => ({ source: this.#source, start: starts[from]!, end: ends[to]! });
     const given: GivenOption[] = [];
     let invert = false;
     for (let i = 2; i < values.length; i++) {
@@ -327,35 +374,88 @@ export class CanonicalReader {
       }
       const spec = BY_NAME.has(word) ? undefined : specOf(ext, word);
       if (spec === undefined || (invert && spec.invert !== true)) return null;
-      if (spec.many !== true && given.some((g) => g.spec === spec)) return null;
+      if (spec.many !== true) for (const other of given) if (other.spec === spec) return null;
       const count = spec.args ?? 1;
       if (i + count >= values.length) return null;
       const first = values[i + 1];
       const second = values[i + 2];
       if (count === 2 && /^[-!]/.test(second!)) return null;
-      given.push({
-        spec,
-        invert,
-        values: count === 0 ? [] : count === 1 ? [first!] : [first!, second!],
-        span: span(i, i),
-        valueSpan: count === 0 ? span(i, i) : span(i + 1, i + count),
-        protocol: key >> 1,
-        protocolInverted: (key & 1) === 1,
-      });
+      given.push(
+        new PieceOption(
+          this.#source,
+          spec,
+          invert,
+          count === 0 ? NO_VALUES : count === 1 ? [first!] : [first!, second!],
+          key,
+          starts[i]!,
+          ends[i]!,
+          starts[i + Math.min(count, 1)]!,
+          ends[i + count]!,
+        ),
+      );
       invert = false;
       i += count;
     }
     if (invert) return null;
-    let reported = false;
-    const options = new GivenOptions(ext.kind, this.#family, given, span(1, 1), () => {
-      reported = true;
-    });
-    const value = ext.parse(options);
-    return reported || options.failed ? null : { ext, value };
+    this.#reported = false;
+    const span = { source: this.#source, start: starts[1]!, end: ends[1]! };
+    const value = ext.parse(new GivenOptions(ext.kind, this.#family, given, span, this.#onReport));
+    return this.#reported ? null : { ext, value };
   }
 }
 
 function specOf(ext: MatchExt | TargetExt, name: string): OptionSpec | undefined {
   for (const spec of ext.options) if (spec.name === name || spec.aliases?.includes(name) === true) return spec;
   return undefined;
+}
+
+/** An option of a piece; spans are made only if somebody asks for them. */
+class PieceOption implements GivenOption {
+  readonly spec: OptionSpec;
+  readonly invert: boolean;
+  readonly values: readonly string[];
+  readonly #source: Source;
+  readonly #key: number;
+  readonly #start: number;
+  readonly #end: number;
+  readonly #valueStart: number;
+  readonly #valueEnd: number;
+
+  constructor(
+    source: Source,
+    spec: OptionSpec,
+    invert: boolean,
+    values: readonly string[],
+    key: number,
+    start: number,
+    end: number,
+    valueStart: number,
+    valueEnd: number,
+  ) {
+    this.#source = source;
+    this.spec = spec;
+    this.invert = invert;
+    this.values = values;
+    this.#key = key;
+    this.#start = start;
+    this.#end = end;
+    this.#valueStart = valueStart;
+    this.#valueEnd = valueEnd;
+  }
+
+  get span(): Span {
+    return { source: this.#source, start: this.#start, end: this.#end };
+  }
+
+  get valueSpan(): Span {
+    return { source: this.#source, start: this.#valueStart, end: this.#valueEnd };
+  }
+
+  get protocol(): number {
+    return this.#key >> 1;
+  }
+
+  get protocolInverted(): boolean {
+    return (this.#key & 1) === 1;
+  }
 }

@@ -457,6 +457,9 @@ class RuleFileReader {
       case 'list':
       case 'list-rules':
         if (chain !== undefined) trouble = table.has(chain, undefined);
+        // 1.8.9 looks for a library of the name of the chain that it prints, and fails.
+        if (trouble === undefined && command.name === 'list-rules' && table.hasJumps(chain))
+          this.#fail('not-in-file', '-S cannot list rules that jump to a chain here', start, end, 'leave -S out');
         if (trouble === undefined && command.andZero) trouble = table.zero(chain, undefined);
         break;
     }

@@ -29,67 +29,58 @@ export function splitWords(text: string, start: number, end: number): Words {
   const values: string[] = [];
   const starts: number[] = [];
   const ends: number[] = [];
-  let fault: Words['fault'];
-  let value = '';
-  let wordStart = -1;
-  let pieceStart = -1; // plain characters not yet in `value` begin here
-  const finish = (at: number): void => {
-    if (fault === undefined && byteSize(value) > MAX_WORD_SIZE)
-      fault = { message: `parameter too long (${MAX_WORD_SIZE} bytes at most)`, start: wordStart, end: at };
-    values.push(value);
-    starts.push(wordStart);
-    ends.push(at);
-    value = '';
-    wordStart = -1;
-  };
   let at = start;
   while (at < end) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      if (wordStart === -1) wordStart = at;
-      if (pieceStart !== -1) value += text.slice(pieceStart, at);
-      pieceStart = -1;
+    let code = text.charCodeAt(at);
+    if (code === SPACE || code === TAB || code === NEWLINE) {
       at++;
-      let closed = false;
-      let from = at;
-      while (at < end) {
-        const inner = text.charCodeAt(at);
-        if (inner === QUOTE) {
-          closed = true;
-          break;
-        }
-        if (inner === BACKSLASH) {
-          value += text.slice(from, at);
-          from = at + 1;
-          at += 2; // the next character is literal, whatever it is
-          continue;
-        }
-        at++;
-      }
-      at = Math.min(at, end);
-      value += text.slice(from, at);
-      if (!closed) break;
-      at++;
-      finish(at);
       continue;
     }
-    if (code === SPACE || code === TAB || code === NEWLINE) {
-      if (wordStart !== -1) {
-        if (pieceStart !== -1) value += text.slice(pieceStart, at);
-        pieceStart = -1;
-        finish(at);
-      }
-    } else if (wordStart === -1) {
-      wordStart = at;
-      pieceStart = at;
-    } else if (pieceStart === -1) pieceStart = at;
-    at++;
+    const wordStart = at;
+    while (code !== SPACE && code !== TAB && code !== NEWLINE && code !== QUOTE) {
+      if (++at >= end) break;
+      code = text.charCodeAt(at);
+    }
+    let value = text.slice(wordStart, at);
+    if (at < end && code === QUOTE) {
+      const close = quoteEnd(text, at + 1, end);
+      value += unescaped(text, at + 1, close);
+      at = close + 1;
+      // An unterminated quote that holds nothing makes no word.
+      if (close >= end && value === '') break;
+    }
+    values.push(value);
+    starts.push(wordStart);
+    ends.push(Math.min(at, end));
   }
-  if (pieceStart !== -1) value += text.slice(pieceStart, end);
-  if (value !== '') finish(end);
-  if (fault === undefined && values.length > MAX_WORDS) {
-    const last = values.length - 1;
-    fault = { message: `more than ${MAX_WORDS} words in a command`, start: starts[MAX_WORDS]!, end: ends[last]! };
+  return { values, starts, ends, fault: faultOf(values, starts, ends) };
+}
+
+/** Index of the quote that closes a quoted stretch, or `end`. */
+function quoteEnd(text: string, from: number, end: number): number {
+  let at = from;
+  while (at < end) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at;
+    at += code === BACKSLASH ? 2 : 1;
   }
-  return { values, starts, ends, fault };
+  return end;
+}
+
+/** Each `\\` goes, the character after it stays. */
+function unescaped(text: string, from: number, end: number): string {
+  const stretch = text.slice(from, end);
+  if (!stretch.includes('\\')) return stretch;
+  return stretch.replace(/\\([\s\S]?)/g, '$1');
+}
+
+function faultOf(values: readonly string[], starts: readonly number[], ends: readonly number[]): Words['fault'] {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value.length > MAX_WORD_SIZE / 3 && byteSize(value) > MAX_WORD_SIZE)
+      return { message: `parameter too long (${MAX_WORD_SIZE} bytes at most)`, start: starts[i]!, end: ends[i]! };
+  }
+  if (values.length <= MAX_WORDS) return undefined;
+  const last = values.length - 1;
+  return { message: `more than ${MAX_WORDS} words in a command`, start: starts[MAX_WORDS]!, end: ends[last]! };
 }

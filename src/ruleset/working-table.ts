@@ -216,6 +216,12 @@ export class WorkingTable {
     return index !== undefined && index >= chain.rules.length ? 'no-such-rule' : undefined;
   }
 
+  /** True if a rule of the chain (or of any) jumps or goes to another chain. */
+  hasJumps(name: string | undefined): boolean {
+    const chains = name === undefined ? [...this.#base.values(), ...this.#user.values()] : [this.#find(name)!];
+    return chains.some((chain) => chain.rules.some(({ target }) => target.kind === 'jump' || target.kind === 'goto'));
+  }
+
   setPolicy(name: string, policy: string, counters: Counters): Trouble | undefined {
     const chain = this.#base.get(name);
     if (chain === undefined) return 'missing-chain';
