@@ -15,6 +15,8 @@ const FIRST_CAPACITY = 64;
 const FIRST_BUCKET_COUNT = 64;
 /** Entries given back stay untouched until so many more have been given back. */
 const QUARANTINE = 64;
+/** Kernel: NF_CT_EVICTION_RANGE. */
+const EVICTION_RANGE = 8;
 
 /** What an index called by the table keeps up to date, e.g. the source index of NAT. */
 export interface EntryObserver {
@@ -211,9 +213,34 @@ export class EntryTable {
     return true;
   }
 
-  /** Hash of a tuple, unsigned; its upper bits choose the kernel's bucket where buckets are counted. */
-  hashOf(words: Uint32Array, at: number): number {
-    return hashTuple(words, at, this.#seed) >>> 0;
+  /**
+   * Makes room in a full table: looks through EVICTION_RANGE buckets, of `bucketCount` (rounded up to a power of two), from the bucket of the new tuple
+   * on, and removes all entries that `mayGo` in the first bucket that has any. False: nothing could go. Kernel: early_drop().
+   */
+  evict(words: Uint32Array, at: number, bucketCount: number, mayGo: (entry: number) => boolean): boolean {
+    const count = 2 ** Math.ceil(Math.log2(bucketCount));
+    const first = hashTuple(words, at, this.#seed) & (count - 1);
+    for (let n = 0; n < EVICTION_RANGE; n++) {
+      const bucket = (first + n) & (count - 1);
+      let removed = false;
+      // The table's own buckets may be fewer (then they hold others too) or more (then several make one).
+      for (let own = bucket & this.#mask; own <= this.#mask; own += count) {
+        for (let link = this.#heads[own]!; link !== 0; ) {
+          const node = link - 1;
+          link = this.#next[node]!;
+          if ((this.#hashes[node]! & (count - 1)) !== bucket) continue;
+          const entry = node >> 1;
+          if (!this.isAlive(entry)) {
+            this.remove(entry);
+          } else if (mayGo(entry)) {
+            this.remove(entry);
+            removed = true;
+          }
+        }
+      }
+      if (removed) return true;
+    }
+    return false;
   }
 
   /** Calls `visit` with each confirmed, unexpired entry in index order; it may remove the entry it is given. */

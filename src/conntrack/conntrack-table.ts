@@ -1,0 +1,132 @@
+/** The connection table of one host: tracking, NAT and what matches and targets ask of it, behind one door. */
+import { type Direction, type Hook, IPS_CONFIRMED, type ManipType, NF_ACCEPT } from '../net/netfilter.js';
+import { IPPROTO_TCP } from '../net/protocol.js';
+import { Field } from '../wire/field.js';
+import type { Packet } from '../wire/packet.js';
+import type { Conntrack, NatRange, TupleView } from './conntrack.js';
+import { updateCtState } from './ct-state.js';
+import type { EntryTable } from './entry-table.js';
+import { Nat } from './nat.js';
+import type { ChooseOffset } from './nat-choose.js';
+import type { ConntrackSettings } from './settings.js';
+import { type ConntrackOptions, Tracker } from './tracker.js';
+import { T_PORTS, TUPLE_WORDS, tupleProtocol, tupleZone } from './tuple.js';
+
+const SECOND_US = 1_000_000;
+
+export class ConntrackTable implements Conntrack {
+  readonly #tracker: Tracker;
+  readonly #nat: Nat;
+
+  constructor(options: ConntrackOptions) {
+    this.#tracker = new Tracker(options);
+    this.#nat = new Nat(this.#tracker.table, options.rng, this.#tracker);
+  }
+
+  get entries(): EntryTable {
+    return this.#tracker.table;
+  }
+  get settings(): ConntrackSettings {
+    return this.#tracker.settings;
+  }
+  set settings(settings: ConntrackSettings) {
+    this.#tracker.settings = settings;
+  }
+
+  /**
+   * PREROUTING and OUTPUT: gives the packet its entry and follows its protocol; sets ct, ctDir, ctInfo and the state word. Returns NF_ACCEPT,
+   * or NF_DROP if the table is full. Kernel: nf_conntrack_in().
+   */
+  track(packet: Packet, hook: Hook): number {
+    return this.#tracker.track(packet, hook);
+  }
+
+  /**
+   * The last step at INPUT and POSTROUTING: enters the connection that the packet has begun. Returns NF_ACCEPT, or NF_DROP if its tuples
+   * are taken. Kernel: nf_confirm().
+   */
+  confirm(packet: Packet): number {
+    return this.#tracker.confirm(packet);
+  }
+
+  /** Hands the entry of `cause` to an answer that the host makes about it. Kernel: nf_conntrack_attach(). */
+  attach(answer: Packet, cause: Packet): void {
+    this.#tracker.attach(answer, cause);
+  }
+
+  /** To be called for each packet that is dropped: a connection that it had begun vanishes. */
+  drop(packet: Packet): void {
+    this.#tracker.drop(packet);
+  }
+
+  /** Exempts the packet from tracking (target NOTRACK, copies made by TEE). */
+  untrack(packet: Packet): void {
+    packet.untracked = true;
+    updateCtState(packet, this.entries);
+  }
+
+  /**
+   * Translates the packet by its entry; on a connection's first visit of a side `runNatTable` decides. Returns NF_ACCEPT, NF_DROP, or
+   * what else the table said. Kernel: nf_nat_inet_fn().
+   */
+  nat(packet: Packet, hook: Hook, runNatTable: (packet: Packet) => number): number {
+    return this.#nat.packet(packet, hook, runNatTable);
+  }
+
+  setupNat(packet: Packet, range: NatRange, manip: ManipType, hook: Hook): number {
+    return this.#nat.setup(packet, range, manip, hook);
+  }
+
+  /** Pins the random start of port searches. */
+  set chooseOffset(choose: ChooseOffset | undefined) {
+    this.#nat.chooseOffset = choose;
+  }
+
+  setMasqueradeDevice(packet: Packet): void {
+    if (packet.ct >= 0) this.entries.natDevice[packet.ct] = packet.f[Field.OutDev]!;
+  }
+
+  status(ct: number): number {
+    return this.entries.status[ct]!;
+  }
+  mark(ct: number): number {
+    return this.entries.mark[ct]!;
+  }
+  setMark(ct: number, mark: number): void {
+    this.entries.mark[ct] = mark;
+  }
+  protocol(ct: number): number {
+    return tupleProtocol(this.entries.tuples, ct * 2 * TUPLE_WORDS);
+  }
+  zone(ct: number, direction: Direction): number {
+    return tupleZone(this.entries.tuples, (ct * 2 + direction) * TUPLE_WORDS);
+  }
+  tuple(ct: number, direction: Direction, out: TupleView): void {
+    const { tuples } = this.entries;
+    const at = (ct * 2 + direction) * TUPLE_WORDS;
+    for (let i = 0; i < 8; i++) out.address[i] = tuples[at + i]!;
+    out.protocol = tupleProtocol(tuples, at);
+    out.srcPort = tuples[at + T_PORTS]! >>> 16;
+    out.dstPort = tuples[at + T_PORTS]! & 0xffff;
+  }
+  expiresIn(ct: number): number {
+    const { table } = this.#tracker;
+    if ((table.status[ct]! & IPS_CONFIRMED) === 0) return 0;
+    this.#tracker.syncClock();
+    return Math.max(0, Math.floor((table.deadlineUs[ct]! - table.nowUs) / SECOND_US));
+  }
+  packets(ct: number, direction: Direction): number {
+    return this.entries.packets[ct * 2 + direction]!;
+  }
+  bytes(ct: number, direction: Direction): number {
+    return this.entries.bytes[ct * 2 + direction]!;
+  }
+  master(ct: number): number {
+    return this.entries.master[ct]!;
+  }
+
+  /** A TCP packet of the entry was answered by REJECT with a reset. Kernel: nf_conntrack_tcp_set_closing(). */
+  rejectedByReset(packet: Packet): void {
+    if (packet.ct < 0 || this.protocol(packet.ct) !== IPPROTO_TCP) return;
+  }
+}

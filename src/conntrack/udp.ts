@@ -1,0 +1,47 @@
+/** UDP and UDP-Lite. Kernel: nf_conntrack_udp_packet(), nf_conntrack_udplite_packet(), net/netfilter/nf_conntrack_proto_udp.c. */
+import { type Hook, IPS_ASSURED, IPS_SEEN_REPLY } from '../net/netfilter.js';
+import type { Packet } from '../wire/packet.js';
+import { hasBadChecksum, TRACK_ACCEPT, TRACK_INVALID, type TrackContext, type TrackResult } from './handler.js';
+import { refresh } from './refresh.js';
+
+const HEADER_SIZE = 8;
+/** Traffic later than this after the first packet makes a stream. */
+const STREAM_AFTER_US = 2_000_000;
+
+/** `off`: where the UDP header lies. Per packet: allocates nothing. */
+export function trackUdp(context: TrackContext, packet: Packet, off: number, hook: Hook): TrackResult {
+  const { table, settings } = context;
+  if (off + HEADER_SIZE > packet.end) return TRACK_INVALID;
+  const length = packet.view.getUint16(off + 4);
+  if (length > packet.wireEnd - off || length < HEADER_SIZE) return TRACK_INVALID;
+  if (packet.view.getUint16(off + 6) !== 0 && hasBadChecksum(context, packet, hook)) return TRACK_INVALID;
+  const ct = packet.ct;
+  const status = table.status[ct]!;
+  if ((status & IPS_SEEN_REPLY) === 0) {
+    refresh(table, ct, packet, settings.udpTimeoutUs);
+  } else if (table.nowUs > table.createdUs[ct]! + STREAM_AFTER_US) {
+    refresh(table, ct, packet, settings.udpStreamTimeoutUs);
+    table.status[ct] = status | IPS_ASSURED;
+  } else {
+    refresh(table, ct, packet, settings.udpTimeoutUs);
+  }
+  return TRACK_ACCEPT;
+}
+
+/** The length field is the checksum's coverage (0: everything); a checksum is mandatory. */
+export function trackUdplite(context: TrackContext, packet: Packet, off: number, hook: Hook): TrackResult {
+  const { table, settings } = context;
+  if (off + HEADER_SIZE > packet.end) return TRACK_INVALID;
+  const coverage = packet.view.getUint16(off + 4);
+  if (coverage !== 0 && (coverage < HEADER_SIZE || coverage > packet.wireEnd - off)) return TRACK_INVALID;
+  if (packet.view.getUint16(off + 6) === 0 || hasBadChecksum(context, packet, hook)) return TRACK_INVALID;
+  const ct = packet.ct;
+  const status = table.status[ct]!;
+  if ((status & IPS_SEEN_REPLY) === 0) {
+    refresh(table, ct, packet, settings.udpTimeoutUs);
+  } else {
+    refresh(table, ct, packet, settings.udpStreamTimeoutUs);
+    table.status[ct] = status | IPS_ASSURED;
+  }
+  return TRACK_ACCEPT;
+}
