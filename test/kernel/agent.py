@@ -272,11 +272,32 @@ class Agent:
         saved = run_tool([self.prefix() + "-legacy-save", "-c"], "").stdout.decode("utf-8", "surrogateescape")
         return {**result, "saved": saved}
 
-    def run(self, m):
+    def bundle(self, m):
+        """What the host under test prints of itself, by file name of a bundle."""
         if self.current is None:
             self.current = self.ready()
         set_net(self.current.h)
-        return {"text": run_tool(m["command"], "").stdout.decode()}
+        commands = {
+            "addr.json": ["ip", "-j", "addr"],
+            "route.json": ["ip", "-j", "-4", "route", "show", "table", "all"],
+            "route6.json": ["ip", "-j", "-6", "route", "show", "table", "all"],
+            "neigh.json": ["ip", "-j", "neigh"],
+        }
+        files = {name: run_tool(command, "").stdout.decode() for name, command in commands.items()}
+        lines = []
+        for top in ("net/ipv4", "net/ipv6", "net/netfilter"):
+            for folder, _, names in sorted(os.walk("/proc/sys/" + top)):
+                for name in sorted(names):
+                    path = os.path.join(folder, name)
+                    try:
+                        with open(path) as f:
+                            value = f.read().strip()
+                    except OSError:
+                        continue
+                    if "\n" not in value and value != "":
+                        lines.append("%s = %s\n" % (path[len("/proc/sys/"):].replace(".", "\0").replace("/", ".").replace("\0", "/"), value))
+        files["sysctl"] = "".join(lines)
+        return files
 
 
 def main():

@@ -29,7 +29,15 @@ import {
   word16,
   word32,
 } from './frame.js';
-import type { Flow, Step, StepKind, Traffic, Twist } from './generate/traffic.js';
+import {
+  type Flow,
+  MOST_REFUSED_ROUTES,
+  type Step,
+  type StepKind,
+  saysNo,
+  type Traffic,
+  type Twist,
+} from './generate/traffic.js';
 import { type Injection, LOCAL, type SentFrame } from './kernel.js';
 import { address, LINKS } from './topology.js';
 
@@ -74,6 +82,7 @@ export class Conversation {
   /** Owner of an injected packet, by tag. */
   readonly #owners = new Map<number, { state: FlowState; up: boolean }>();
   #tag: number;
+  #refusedRoutes = 0;
 
   constructor(family: Family, traffic: Traffic, inject: Inject, firstTag: number) {
     this.#family = family;
@@ -127,6 +136,7 @@ export class Conversation {
     srcPort: number,
     dstPort: number,
   ): Promise<void> {
+    if ((saysNo(src) || saysNo(dst)) && ++this.#refusedRoutes > MOST_REFUSED_ROUTES) return;
     const own = up ? state.client : state.server;
     const other = up ? state.server : state.client;
     const ip: Ip = {
@@ -239,6 +249,7 @@ export class Conversation {
   async #error(state: FlowState, step: Step, seen: Side['seen'], down: boolean): Promise<void> {
     if (seen === undefined) return;
     const p = seen.packet;
+    if (saysNo(p.src) && ++this.#refusedRoutes > MOST_REFUSED_ROUTES) return;
     const router = step.n % 3 === 0 && seen.link !== LOCAL;
     const ip: Ip = {
       family: this.#family,

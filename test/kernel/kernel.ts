@@ -126,9 +126,9 @@ export class Kernel {
     return this.#ask({ op: 'save', texts, fresh: false });
   }
 
-  /** Output of a command inside the namespace. */
-  async run(command: readonly string[]): Promise<string> {
-    return (await this.#ask<{ text: string }>({ op: 'run', command })).text;
+  /** What the host under test prints of itself: the files of a bundle, by name. */
+  bundle(): Promise<Readonly<Record<string, string>>> {
+    return this.#ask({ op: 'bundle' });
   }
 
   #ask<T>(question: object): Promise<T> {

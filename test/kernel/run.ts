@@ -2,7 +2,8 @@
  * The kernel suite: Linux and chainwalk get the same rules and packets, and must agree on every byte, counter and
  * connection. `npm run test:kernel -- --help` tells the options.
  */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseRecord } from './case-record.js';
 import { compare } from './compare.js';
@@ -24,6 +25,7 @@ const HELP = `usage: npm run test:kernel -- [options]
   --case FILE     one recorded case again, on the kernel and on chainwalk
   --out DIR       where failing cases are written
   --failures N    stop after so many (5)
+  --bundle DIR    write the bundle of the host under test and stop
   --evidence      write docs/fidelity.md
   --json          one JSON object on stdout instead of text
 `;
@@ -41,6 +43,7 @@ async function main(): Promise<number> {
       wrong: { type: 'boolean', default: false },
       case: { type: 'string' },
       out: { type: 'string' },
+      bundle: { type: 'string' },
       failures: { type: 'string', default: '5' },
       evidence: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -59,6 +62,7 @@ async function main(): Promise<number> {
   }
   const logs = new LogSwitch();
   try {
+    if (values.bundle !== undefined) return await writeBundle(values.bundle);
     if (values.case !== undefined) return await runOne(values.case);
     const options: SuiteOptions = {
       cases: Number(values.cases),
@@ -79,6 +83,14 @@ async function main(): Promise<number> {
   } finally {
     logs.restore();
   }
+}
+
+async function writeBundle(dir: string): Promise<number> {
+  const kernel = await Kernel.start(4);
+  mkdirSync(dir, { recursive: true });
+  for (const [name, text] of Object.entries(await kernel.bundle())) writeFileSync(join(dir, name), text);
+  kernel.stop();
+  return 0;
 }
 
 async function runOne(file: string): Promise<number> {

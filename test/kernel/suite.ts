@@ -118,9 +118,11 @@ class Suite {
       if (found === undefined) return;
       if (failure === undefined) {
         // A second opinion before anything is called a difference.
+        const first = found;
         found = await this.#judge(kernel, await again());
         if (found === undefined) {
           this.unstable++;
+          if (!this.#options.json) process.stdout.write(`not the same twice: ${first.differences[0]!.text}\n`);
           return;
         }
       }

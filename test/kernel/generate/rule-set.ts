@@ -197,7 +197,7 @@ function arbTable(family: Family, table: TableName, most: number): fc.Arbitrary<
       return fc.record({
         name: fc.constant<string>(name),
         policy: fc.oneof(
-          { weight: 9, arbitrary: fc.constant('ACCEPT') },
+          { weight: 30, arbitrary: fc.constant('ACCEPT') },
           { weight: 1, arbitrary: fc.constant(table === 'filter' || table === 'mangle' ? 'DROP' : 'ACCEPT') },
         ),
         rules: fc.array(arbRule({ family, table, hooks: [name] }, true, callable), { maxLength: most }),

@@ -280,12 +280,12 @@ export function arbTarget(c: TargetContext): PartArb {
     { weight: 2, arbitrary: mark() },
     { weight: 2, arbitrary: connmark() },
   ];
-  if (table !== 'nat') list.push({ weight: 2, arbitrary: verdict('DROP') });
+  if (table !== 'nat') list.push({ weight: 1, arbitrary: verdict('DROP') });
   for (const chain of c.callable) {
     list.push({ weight: 3, arbitrary: fc.constant({ text: `-j ${chain}`, uses: ['jump'] }) });
     list.push({ weight: 1, arbitrary: fc.constant({ text: `-g ${chain}`, uses: ['goto'] }) });
   }
-  if (table === 'filter') list.push({ weight: 6, arbitrary: reject(family, protocol === 'tcp') });
+  if (table === 'filter') list.push({ weight: 4, arbitrary: reject(family, protocol === 'tcp') });
   if (table === 'nat') {
     if (within('PREROUTING', 'OUTPUT')) {
       list.push({ weight: 16, arbitrary: dnat(family, ports) }, { weight: 4, arbitrary: redirect(ports) });

@@ -87,10 +87,24 @@ export interface Traffic {
   readonly steps: readonly Step[];
 }
 
-/** Twists that leave something behind in the namespace (queued fragments). */
+/**
+ * Leaves something behind in the namespace: queued fragments, or the count of errors about routes that say no
+ * (five at once to one sender, then one a second; no setting of a namespace lifts that).
+ */
 export function leavesTraces(traffic: Traffic): boolean {
-  return traffic.steps.some((s) => s.twist.startsWith('fragment'));
+  return (
+    traffic.steps.some((s) => s.twist.startsWith('fragment')) ||
+    traffic.flows.some((f) => saysNo(f.server) || saysNo(f.client))
+  );
 }
+
+/** Addresses behind the unreachable and prohibit routes. */
+export function saysNo(text: string): boolean {
+  return /^10\.6[67]\.|^fd00:6[67]:/.test(text);
+}
+
+/** Packets that a case sends towards such addresses at most. */
+export const MOST_REFUSED_ROUTES = 4;
 
 function arbFlow(family: Family): fc.Arbitrary<Flow> {
   const icmp = family === 4 ? ICMP : ICMP6;
@@ -206,6 +220,6 @@ const arbStep: fc.Arbitrary<Step> = fc.record({
 export function arbTraffic(family: Family): fc.Arbitrary<Traffic> {
   return fc.record({
     flows: fc.array(arbFlow(family), { minLength: 1, maxLength: 4 }),
-    steps: fc.array(arbStep, { minLength: 1, maxLength: 20, size: 'max' }),
+    steps: fc.array(arbStep, { minLength: 3, maxLength: 20, size: 'max' }),
   });
 }
