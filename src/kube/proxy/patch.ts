@@ -1,4 +1,5 @@
 /** What a change does to the chains of one node: chains and rules added, removed, changed. */
+import { align } from '../../base/align.js';
 import type { PortBlock } from './block.js';
 
 /** Rules as they follow `-A CHAIN `. An index counts from 0 in the chain as the edits before have left it. */
@@ -50,61 +51,24 @@ function identity(rule: string): string {
   return rule.replace(/ ?-m statistic --mode (?:random --probability \S+|nth --every \S+ --packet \S+)/, '');
 }
 
-/** Above this many pairs of rules, lists that differ in the middle are replaced rather than aligned. */
-const MAX_PAIRS = 4_000_000;
-
 /** Edits that make `after` of `before`, in order of application; `base` is added to each index. */
 export function editRules(before: readonly string[], after: readonly string[], base = 0): RuleEdit[] {
-  const a = before.map(identity);
-  const b = after.map(identity);
-  let head = 0;
-  while (head < a.length && head < b.length && a[head] === b[head]) head++;
-  let tail = 0;
-  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  const { partner, kept } = align(before.map(identity), after.map(identity));
   const edits: RuleEdit[] = [];
-  let index = base;
-  const keep = (i: number, j: number): void => {
-    if (before[i] !== after[j]) edits.push({ op: 'replace', index, rule: after[j]!, before: before[i]! });
-    index++;
-  };
-  for (let i = 0; i < head; i++) keep(i, i);
-  const rows = a.length - head - tail;
-  const columns = b.length - head - tail;
-  const lengths = rows * columns > MAX_PAIRS ? undefined : commonLengths(a, b, head, rows, columns);
-  let i = 0;
-  let j = 0;
-  while (i < rows || j < columns) {
-    if (lengths !== undefined && i < rows && j < columns && a[head + i] === b[head + j]) keep(head + i++, head + j++);
-    else if (
-      i < rows &&
-      (j === columns || !lengths || lengths[(i + 1) * (columns + 1) + j]! >= lengths[i * (columns + 1) + j + 1]!)
-    ) {
-      edits.push({ op: 'delete', index, rule: before[head + i++]! });
-    } else edits.push({ op: 'insert', index: index++, rule: after[head + j++]! });
-  }
-  for (let k = tail; k > 0; k--) keep(a.length - k, b.length - k);
-  return edits;
-}
-
-/** Lengths of the longest common subsequences of the rests, row by row. */
-function commonLengths(
-  a: readonly string[],
-  b: readonly string[],
-  at: number,
-  rows: number,
-  columns: number,
-): Uint16Array {
-  const lengths = new Uint16Array((rows + 1) * (columns + 1));
-  for (let i = rows - 1; i >= 0; i--) {
-    for (let j = columns - 1; j >= 0; j--) {
-      const here = i * (columns + 1) + j;
-      lengths[here] =
-        a[at + i] === b[at + j]
-          ? lengths[here + columns + 2]! + 1
-          : Math.max(lengths[here + columns + 1]!, lengths[here + 1]!);
+  let old = 0;
+  for (let j = 0; j < after.length; j++) {
+    const rule = after[j]!;
+    const index = base + j;
+    if (kept[j] === 0) {
+      edits.push({ op: 'insert', index, rule });
+      continue;
     }
+    for (; old < partner[j]!; old++) edits.push({ op: 'delete', index, rule: before[old]! });
+    if (before[old] !== rule) edits.push({ op: 'replace', index, rule, before: before[old]! });
+    old++;
   }
-  return lengths;
+  for (; old < before.length; old++) edits.push({ op: 'delete', index: base + after.length, rule: before[old]! });
+  return edits;
 }
 
 export function applyEdits(rules: string[], edits: readonly RuleEdit[]): void {
