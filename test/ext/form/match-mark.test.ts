@@ -1,0 +1,27 @@
+import { testForms } from '../../support/rule-form.js';
+
+testForms(4, 'filter', 'INPUT', [
+  ['-m mark --mark 1', '-m mark --mark 0x1', 'ok'],
+  ['-m mark --mark 0x1/0xff', '=', 'ok'],
+  ['-m mark ! --mark 5/3', '-m mark ! --mark 0x5/0x3', 'ok'],
+  ['-m mark --mark 010', '-m mark --mark 0x8', 'ok'],
+  ['-m mark --mark 1/0xffffffff', '-m mark --mark 0x1', 'ok'],
+  ['-m mark --mark 1/zz', '', 'bad-number'],
+  ['-m mark --mark 1/2/3', '', 'bad-number'],
+  ['-m mark --mark 4294967296', '', 'bad-number'],
+  ['-m mark --mark -1', '', 'bad-number'],
+  ['-m mark --mark 0x', '', 'bad-number'],
+  ['-m mark --mark ""', '', 'bad-number'],
+  ['-m mark --mark 1/', '', 'bad-number'],
+  ['-m mark', '', 'option-missing'],
+  ['-m mark --mark "1 "', '', 'bad-number'],
+  ['-m mark --mark " 1"', '-m mark --mark 0x1', 'ok'],
+  ['-m mark --mark /5', '', 'bad-number'],
+  ['-m mark --mark 1/-1', '', 'bad-number'],
+  ['-m mark --mark +5/+6', '-m mark --mark 0x5/0x6', 'ok'],
+  ['-m mark --mark " 5/ 6"', '-m mark --mark 0x5/0x6', 'ok'],
+  ['-m mark --mark "5 /6"', '', 'bad-number'],
+  ['-m mark --mark 0x1g', '', 'bad-number'],
+  ['-m mark --mark 09', '', 'bad-number'],
+  ['-m mark --mark 1/4294967296', '', 'bad-number'],
+]);
