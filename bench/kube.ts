@@ -64,12 +64,12 @@ function benchChange(services: number, endpoints: number, nodeCount: number): vo
   for (let i = 0; i < 400; i++) {
     const service = (i * 7919) % services;
     // One endpoint is replaced by another.
-    state.slice(makeSlice(service, endpoints, service * endpoints + (i % 2 === 0 ? 1 : 0) + services * endpoints));
+    state.slice(makeSlice(service, endpoints, service * endpoints + (Math.floor((i * 7919) / services) % 2) + 1));
     let changes: ReturnType<ReturnType<AllNodes['checkout']>['forNode']> = [];
     patch.push(
       time(() => {
-        const change = nodes.checkout();
-        for (const name of nodes.nodeNames) changes = change.forNode(name);
+        const groups = nodes.checkout().groups();
+        changes = groups[0]!.changes;
       }),
     );
     engine.push(time(() => enginePatch(changes, 'IPv4')));

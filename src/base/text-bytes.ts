@@ -2,7 +2,7 @@
  * A text of many megabytes put together from small pieces, as UTF-8. Kept as bytes it is no burden for the garbage
  * collector, which would otherwise copy every piece of it twice.
  */
-const FIRST_SIZE = 1 << 16;
+const LEAST_SIZE = 1 << 16;
 /** Pieces are collected up to about this many characters before they are encoded: each call of the encoder costs. */
 const CHUNK = 1 << 13;
 /** UTF-8 bytes that one UTF-16 unit may need. */
@@ -10,9 +10,14 @@ const MAX_UNIT_SIZE = 3;
 
 export class TextBytes {
   readonly #encoder = new TextEncoder();
-  #bytes = new Uint8Array(FIRST_SIZE);
+  #bytes: Uint8Array;
   #size = 0;
   #chunk = '';
+
+  /** `expectedSize` in bytes; a good guess saves copies. */
+  constructor(expectedSize = 0) {
+    this.#bytes = new Uint8Array(Math.max(LEAST_SIZE, expectedSize));
+  }
 
   add(text: string): void {
     this.#chunk += text;

@@ -6,12 +6,13 @@
 import type { IpFamily } from './address.js';
 import { rangeContains } from './address.js';
 import type { Endpoint } from './endpoints.js';
-import { BlockBuilder, type PortBlock, sharedRuleCount } from './proxy/block.js';
+import { BlockBuilder, type PortBlock, SHARED_CHAINS } from './proxy/block.js';
 import type { ProxyContext } from './proxy/context.js';
 import { type ChainChange, diffBlocks } from './proxy/patch.js';
 import { filterHead, natHead, restoreText } from './proxy/restore.js';
 import { ServiceRuleWriter } from './proxy/service-rules.js';
 import { type ServicePortInfo, usesClusterEndpoints, usesLocalEndpoints } from './service.js';
+import { SharedCounts } from './shared-count.js';
 import type { ClusterState } from './state.js';
 import type { PortEntry } from './tracker.js';
 
@@ -135,14 +136,42 @@ const SETTINGS: readonly { readonly name: string; readonly of: (context: ProxyCo
 class NodeClass {
   readonly context: ProxyContext;
   readonly nodes: ProxyContext[] = [];
+  readonly names: string[] = [];
   /** In the canonical order of service ports, like the state's own list. */
-  held: HeldPort[] = [];
+  readonly held: HeldPort[] = [];
+  /** Of the common blocks, in step with `held`. */
+  readonly counts = new SharedCounts();
   /** How many of them are not the same on all nodes. */
   dependentCount = 0;
 
   constructor(context: ProxyContext) {
     this.context = context;
   }
+
+  insert(at: number, port: HeldPort): void {
+    this.held.splice(at, 0, port);
+    this.counts.insert(at, port.common);
+    if (port.dependence !== undefined) this.dependentCount++;
+  }
+
+  replace(at: number, port: HeldPort): void {
+    if (this.held[at]!.dependence !== undefined) this.dependentCount--;
+    if (port.dependence !== undefined) this.dependentCount++;
+    this.held[at] = port;
+    this.counts.replace(at, port.common);
+  }
+
+  remove(at: number): void {
+    if (this.held[at]!.dependence !== undefined) this.dependentCount--;
+    this.held.splice(at, 1);
+    this.counts.remove(at);
+  }
+}
+
+/** Nodes to which one list of changes applies. */
+export interface PatchGroup {
+  readonly nodes: readonly string[];
+  readonly changes: readonly ChainChange[];
 }
 
 /** What a change does to the rules of the nodes. */
@@ -159,6 +188,8 @@ export interface ClusterPatch {
    * valid until the next check-out.
    */
   forNode(name: string): readonly ChainChange[];
+  /** The same by nodes that are alike. Where the change is uniform it costs the same however many nodes there are. */
+  groups(): readonly PatchGroup[];
   /** The text of the partial sync on a node, as kube-proxy would hand it to iptables-restore. */
   textFor(name: string): string;
 }
@@ -192,11 +223,13 @@ export class AllNodes {
     if (nodeClass === undefined) {
       nodeClass = new NodeClass(context);
       const large = this.#state.largeCluster;
-      nodeClass.held = this.#state.order.map((entry) => new HeldPort(entry, large, context, this.#builder));
-      nodeClass.dependentCount = nodeClass.held.filter((held) => held.dependence !== undefined).length;
+      for (const entry of this.#state.order) {
+        nodeClass.insert(nodeClass.held.length, new HeldPort(entry, large, context, this.#builder));
+      }
       this.#classes.set(signature, nodeClass);
     }
     nodeClass.nodes.push(context);
+    nodeClass.names.push(context.nodeName);
     this.#nodes.set(context.nodeName, { context, nodeClass });
   }
 
@@ -261,6 +294,25 @@ export class AllNodes {
       }
       return changes;
     };
+    const groups = (): PatchGroup[] => {
+      const found: PatchGroup[] = [];
+      for (const nodeClass of classes) {
+        const first = nodeClass.names[0]!;
+        if (uniform && nodeClass.dependentCount === 0) {
+          found.push({ nodes: nodeClass.names, changes: forNode(first) });
+          continue;
+        }
+        const byChanges = new Map<readonly ChainChange[], string[]>();
+        for (const name of nodeClass.names) {
+          const changes = forNode(name);
+          const group = byChanges.get(changes);
+          if (group === undefined) byChanges.set(changes, [name]);
+          else group.push(name);
+        }
+        for (const [changes, nodes] of byChanges) found.push({ nodes, changes });
+      }
+      return found;
+    };
     const updated = new Set(services);
     const textFor = (name: string): string => {
       const { context } = this.#node(name);
@@ -268,7 +320,7 @@ export class AllNodes {
       const stale = removed.map((chain) => chain.chain).sort();
       return restoreText(context, this.blocks(name), (block) => updated.has(block.port.service), stale);
     };
-    return { family, services, uniform, cleanup: change.cleanup, forNode, textFor };
+    return { family, services, uniform, cleanup: change.cleanup, forNode, groups, textFor };
   }
 
   /** Puts the new state of the touched ports into a class, in canonical order; its list stays in step with the state's. */
@@ -281,8 +333,9 @@ export class AllNodes {
     const { held } = nodeClass;
     const moves: MovedPort[] = [];
     for (const { info } of removed) {
-      const [before] = held.splice(positionOf(held, info.key), 1);
-      if (before?.dependence !== undefined) nodeClass.dependentCount--;
+      const at = positionOf(held, info.key);
+      const before = held[at];
+      nodeClass.remove(at);
       moves.push({ key: info.key, before, after: undefined });
     }
     for (const entry of touched) {
@@ -291,8 +344,8 @@ export class AllNodes {
       const known = held[at];
       const before = known?.info.key === key ? known : undefined;
       const after = new HeldPort(entry, large, nodeClass.context, this.#builder);
-      held.splice(at, before === undefined ? 0 : 1, after);
-      nodeClass.dependentCount += Number(after.dependence !== undefined) - Number(before?.dependence !== undefined);
+      if (before === undefined) nodeClass.insert(at, after);
+      else nodeClass.replace(at, after);
       moves.push({ key, before, after });
     }
     return moves.sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -385,10 +438,16 @@ function indexOf(
   chain: string,
 ): number {
   const head = table === 'nat' ? natHead(node) : filterHead(node);
-  let index = head.filter((rule) => rule.startsWith(`-A ${chain} `)).length;
-  for (const held of nodeClass.held) {
-    if (held.info.key >= key) break;
-    index += sharedRuleCount(held.dependence === undefined ? held.common : held.block(node), table, chain);
+  const fixed = head.filter((rule) => rule.startsWith(`-A ${chain} `)).length;
+  const shared = SHARED_CHAINS.findIndex((candidate) => candidate.table === table && candidate.chain === chain);
+  const end = positionOf(nodeClass.held, key);
+  let index = fixed + nodeClass.counts.sum(shared, end);
+  if (nodeClass.dependentCount > 0) {
+    const { countIn } = SHARED_CHAINS[shared]!;
+    for (let i = 0; i < end; i++) {
+      const held = nodeClass.held[i]!;
+      if (held.dependence !== undefined) index += countIn(held.block(node)) - countIn(held.common);
+    }
   }
   return index;
 }

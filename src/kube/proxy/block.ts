@@ -29,21 +29,23 @@ export interface PortBlock extends WrittenPort {
   readonly firewallRules: number;
 }
 
-/** How many rules of a shared chain a block holds. */
-export function sharedRuleCount(block: PortBlock, table: 'filter' | 'nat', chain: string): number {
-  if (table === 'nat')
-    return chain === 'KUBE-NODEPORTS' ? block.nodePortRules : block.dispatchCount - block.nodePortRules;
-  switch (chain) {
-    case 'KUBE-SERVICES':
-      return block.refusals;
-    case 'KUBE-NODEPORTS':
-      return block.healthChecks;
-    case 'KUBE-PROXY-FIREWALL':
-      return block.firewallRules;
-    default:
-      return block.filterCount - block.refusals - block.healthChecks - block.firewallRules;
-  }
-}
+/** Chains that hold rules of many service ports, and how many a block puts into each. */
+export const SHARED_CHAINS: readonly {
+  readonly table: 'filter' | 'nat';
+  readonly chain: string;
+  readonly countIn: (block: PortBlock) => number;
+}[] = [
+  { table: 'nat', chain: 'KUBE-SERVICES', countIn: (block) => block.dispatchCount - block.nodePortRules },
+  { table: 'nat', chain: 'KUBE-NODEPORTS', countIn: (block) => block.nodePortRules },
+  { table: 'filter', chain: 'KUBE-SERVICES', countIn: (block) => block.refusals },
+  { table: 'filter', chain: 'KUBE-NODEPORTS', countIn: (block) => block.healthChecks },
+  { table: 'filter', chain: 'KUBE-PROXY-FIREWALL', countIn: (block) => block.firewallRules },
+  {
+    table: 'filter',
+    chain: 'KUBE-EXTERNAL-SERVICES',
+    countIn: (block) => block.filterCount - block.refusals - block.healthChecks - block.firewallRules,
+  },
+];
 
 /** Collects lines; one instance serves many blocks. */
 export class BlockBuilder implements RuleSink {
@@ -90,7 +92,9 @@ export class BlockBuilder implements RuleSink {
   ): PortBlock {
     const written = this.#writer.write(port, endpoints, context, place, large, this);
     const block = {
-      ...written,
+      hasEndpoints: written.hasEndpoints,
+      noLocalInternal: written.noLocalInternal,
+      noLocalExternal: written.noLocalExternal,
       port,
       endpoints,
       large,
