@@ -1,0 +1,239 @@
+/**
+ * The last part of a packet's way out: cut to size, the neighbour's address, the link header, the wire.
+ * Kernel: ip_finish_output(), ip6_finish_output(), neigh_output(). Per packet: allocates nothing, but for fragments.
+ */
+import { Field } from '../wire/field.js';
+import { completeTransportChecksum } from '../wire/transport-checksum.js';
+import type { Device, Devices } from './device.js';
+import type { DropReason } from './drop-reason.js';
+import type { HostEvents, SentFrame } from './event.js';
+import { cut4, cut6 } from './fragment.js';
+import { RTN_BROADCAST, RTN_MULTICAST } from './host-config.js';
+import { ETHERNET_SIZE, type HostPacket, type PacketPool } from './host-packet.js';
+import type { Neighbours } from './neighbour.js';
+import type { RoutePath } from './route.js';
+
+const IPV6_MIN_MTU = 1280;
+
+/** What the sender needs of the pipeline. */
+export interface SendPort {
+  path(packet: HostPacket): RoutePath | undefined;
+  /** The packet is longer than `mtu` and must not be cut: the sender of it is told. */
+  tooBig(packet: HostPacket, mtu: number): void;
+  drop(packet: HostPacket, reason: DropReason): void;
+  /** A packet that left by the loopback device comes in again, after what is under way. */
+  loopBack(packet: HostPacket): void;
+  /** A fresh identification for the pieces of an IPv6 datagram. */
+  nextFragmentId(): number;
+}
+
+export class Sender {
+  readonly #port: SendPort;
+  readonly #devices: Devices;
+  readonly #neighbours: Neighbours;
+  readonly #assumeNeighbours: boolean;
+  readonly #pool: PacketPool;
+  readonly #events: HostEvents;
+  readonly #frame: SentFrame;
+  /** Frames that left, by device index. */
+  readonly sentCounts: Float64Array;
+  readonly #group = new Uint32Array(2);
+
+  constructor(
+    port: SendPort,
+    devices: Devices,
+    neighbours: Neighbours,
+    assumeNeighbours: boolean,
+    pool: PacketPool,
+    events: HostEvents,
+  ) {
+    this.#port = port;
+    this.#devices = devices;
+    this.#neighbours = neighbours;
+    this.#assumeNeighbours = assumeNeighbours;
+    this.#pool = pool;
+    this.#events = events;
+    this.sentCounts = new Float64Array(devices.list.length);
+    const packet = pool.acquire();
+    this.#frame = {
+      device: 0,
+      bytes: packet.bytes,
+      start: 0,
+      end: 0,
+      originalEnd: 0,
+      hasEthernet: false,
+      origin: 'forwarded',
+      packet,
+    };
+  }
+
+  /** MTU of the packet's route. */
+  mtuOf(p: HostPacket): number {
+    const path = this.#port.path(p);
+    if (path !== undefined && path.mtu !== 0) return path.mtu;
+    return this.#devices.at(p.outDevice)?.mtu ?? 0xffff;
+  }
+
+  /** Takes a packet that passed POSTROUTING. */
+  send(p: HostPacket): void {
+    const device = this.#devices.at(p.outDevice);
+    if (device === undefined) {
+      this.#port.drop(p, 'no route');
+      return;
+    }
+    const mtu = this.mtuOf(p);
+    const length = p.f[Field.Length]!;
+    if (p.family === 4) {
+      if ((length > mtu && !p.offloaded) || p.maxPiece > 0) this.#cut4(p, device, mtu);
+      else this.#transmit(p, device);
+    } else if ((length > mtu && !p.offloaded) || (p.maxPiece > 0 && length > p.maxPiece)) this.#cut6(p, device, mtu);
+    else this.#transmit(p, device);
+  }
+
+  #cut4(p: HostPacket, device: Device, mtu: number): void {
+    const df = (p.view.getUint8(p.l3Off + 6) & 0x40) !== 0;
+    if (df && (!p.mayBeCut || p.maxPiece > mtu)) {
+      this.#port.tooBig(p, mtu);
+      this.#port.drop(p, 'longer than the MTU');
+      return;
+    }
+    const limit = p.maxPiece > 0 && p.maxPiece < mtu ? p.maxPiece : mtu;
+    if (p.f[Field.Length]! <= limit) {
+      this.#transmit(p, device);
+      return;
+    }
+    completeTransportChecksum(p);
+    if (!this.#resolve(p, device)) return;
+    const scratch = this.#pool.acquire();
+    cut4(p, limit, scratch, (piece) => this.#emitPiece(p, piece, device));
+    this.#pool.release(scratch);
+    this.#pool.release(p);
+  }
+
+  #cut6(p: HostPacket, device: Device, mtu: number): void {
+    const length = p.f[Field.Length]!;
+    if ((!p.mayBeCut && !p.local && length > mtu) || p.maxPiece > mtu) {
+      this.#port.tooBig(p, mtu);
+      this.#port.drop(p, 'longer than the MTU');
+      return;
+    }
+    const limit = p.maxPiece > 0 ? Math.max(p.maxPiece, IPV6_MIN_MTU) : mtu;
+    completeTransportChecksum(p);
+    if (!this.#resolve(p, device)) return;
+    const scratch = this.#pool.acquire();
+    cut6(p, limit, this.#port.nextFragmentId(), scratch, (piece) => this.#emitPiece(p, piece, device));
+    this.#pool.release(scratch);
+    this.#pool.release(p);
+  }
+
+  #emitPiece(whole: HostPacket, piece: HostPacket, device: Device): void {
+    piece.origin = whole.origin;
+    piece.outDevice = whole.outDevice;
+    piece.route = whole.route;
+    piece.mark = whole.mark;
+    if (!device.isLoopback) {
+      this.#emit(piece, device);
+      return;
+    }
+    // Pieces on lo go on as packets of their own, with the connection of the whole.
+    const own = this.#pool.acquire();
+    const size = piece.wireEnd - piece.l3Off;
+    own.attachOwn(size);
+    own.bytes.set(piece.bytes.subarray(piece.l3Off, piece.wireEnd), piece.l3Off);
+    own.parse(piece.family, piece.l3Off, piece.wireEnd, piece.wireEnd);
+    own.mark = whole.mark;
+    own.csum = whole.csum;
+    own.ct = whole.ct;
+    own.ctDir = whole.ctDir;
+    own.ctInfo = whole.ctInfo;
+    own.f[Field.CtState] = whole.f[Field.CtState]!;
+    own.untracked = whole.untracked;
+    own.ownsConnection = false;
+    own.origin = whole.origin;
+    own.fromKernel = whole.fromKernel;
+    own.routeType = whole.routeType;
+    own.outDevice = whole.outDevice;
+    own.route = whole.route;
+    this.#emit(own, device);
+    this.#port.loopBack(own);
+  }
+
+  #transmit(p: HostPacket, device: Device): void {
+    if (device.isLoopback) {
+      this.#emit(p, device);
+      this.#port.loopBack(p);
+      return;
+    }
+    completeTransportChecksum(p);
+    if (!this.#resolve(p, device)) return;
+    this.#emit(p, device);
+    this.#pool.release(p);
+  }
+
+  /** Finds the hardware address to send to, in this.#group; false: the packet is dropped. */
+  #resolve(p: HostPacket, device: Device): boolean {
+    if (!device.hasEthernet) return true;
+    const { f } = p;
+    const to = this.#group;
+    if (p.routeType === RTN_BROADCAST) {
+      to[0] = 0xffff;
+      to[1] = 0xffffffff;
+      return true;
+    }
+    if (p.routeType === RTN_MULTICAST) {
+      if (p.family === 4) {
+        to[0] = 0x0100;
+        to[1] = (0x5e000000 | (f[Field.Dst0]! & 0x7fffff)) >>> 0;
+      } else {
+        to[0] = 0x3333;
+        to[1] = f[Field.Dst3]!;
+      }
+      return true;
+    }
+    const path = this.#port.path(p);
+    const viaGateway = path !== undefined && path.gatewayFamily !== 0;
+    const family = viaGateway ? (path.gatewayFamily as number) : p.family;
+    const words = viaGateway ? path.gateway : f;
+    const at = viaGateway ? 0 : Field.Dst0;
+    if (this.#neighbours.find(device.index, family, words, at)) {
+      to[0] = this.#neighbours.macHigh;
+      to[1] = this.#neighbours.macLow;
+      return true;
+    }
+    if (!this.#assumeNeighbours) {
+      this.#port.drop(p, 'no neighbour');
+      return false;
+    }
+    // A locally administered address that shows the IP address it stands for.
+    to[0] = family === 4 ? 0x0200 : 0x0206;
+    to[1] = words[family === 4 ? at : at + 3]!;
+    return true;
+  }
+
+  /** Writes the link header in front of the packet and tells of the frame. */
+  #emit(p: HostPacket, device: Device): void {
+    let start = p.l3Off;
+    if (device.hasEthernet) {
+      if (p.l3Off - p.frameStart < ETHERNET_SIZE) p.moveToOwn();
+      start = p.l3Off - ETHERNET_SIZE;
+      const { view } = p;
+      view.setUint16(start, this.#group[0]!);
+      view.setUint32(start + 2, this.#group[1]!);
+      view.setUint16(start + 6, device.macHigh);
+      view.setUint32(start + 8, device.macLow);
+      view.setUint16(start + 12, p.family === 4 ? 0x0800 : 0x86dd);
+    }
+    this.sentCounts[device.index]!++;
+    if (this.#events.sent === undefined) return;
+    const frame = this.#frame;
+    frame.device = device.index;
+    frame.bytes = p.bytes;
+    frame.start = start;
+    frame.end = p.end;
+    frame.originalEnd = p.wireEnd;
+    frame.hasEthernet = device.hasEthernet;
+    frame.origin = p.origin;
+    frame.packet = p;
+    this.#events.sent(frame);
+  }
+}
