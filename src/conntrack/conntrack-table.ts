@@ -1,6 +1,5 @@
 /** The connection table of one host: tracking, NAT and what matches and targets ask of it, behind one door. */
-import { type Direction, type Hook, IPS_CONFIRMED, type ManipType, NF_ACCEPT } from '../net/netfilter.js';
-import { IPPROTO_TCP } from '../net/protocol.js';
+import { type Direction, type Hook, IPS_CONFIRMED, type ManipType } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
 import type { Packet } from '../wire/packet.js';
 import type { Conntrack, NatRange, TupleView } from './conntrack.js';
@@ -125,8 +124,8 @@ export class ConntrackTable implements Conntrack {
     return this.entries.master[ct]!;
   }
 
-  /** A TCP packet of the entry was answered by REJECT with a reset. Kernel: nf_conntrack_tcp_set_closing(). */
+  /** A packet was answered by REJECT with a reset. Kernel: nf_ct_set_closing(). */
   rejectedByReset(packet: Packet): void {
-    if (packet.ct < 0 || this.protocol(packet.ct) !== IPPROTO_TCP) return;
+    this.#tracker.rejectedByReset(packet);
   }
 }

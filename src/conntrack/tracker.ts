@@ -40,7 +40,15 @@ import { TRACK_ACCEPT, TRACK_INVALID, type TrackContext, type TrackResult } from
 import { findInZones, ICMP_INVALID, ICMP_SETTLED, IcmpErrors, isIcmp } from './icmp-error.js';
 import { trackGeneric, trackGre, trackIcmp, trackIcmpv6 } from './plain.js';
 import { type ConntrackSettings, defaultConntrackSettings } from './settings.js';
-import { invertTuple, setTupleZone, T_PROTO, TransportPlace, TUPLE_WORDS, tupleOfPacketAt } from './tuple.js';
+import { isTcpClosing, TcpTracker } from './tcp.js';
+import {
+  invertTuple,
+  setTupleZone,
+  TransportPlace,
+  TUPLE_WORDS,
+  tupleOfPacketAt,
+  tupleProtocol,
+} from './tuple.js';
 import { trackUdp, trackUdplite } from './udp.js';
 
 export interface ConntrackOptions {
@@ -61,6 +69,7 @@ export class Tracker implements TrackContext {
 
   readonly #clock: Clock;
   readonly #tickUs: number;
+  readonly tcp: TcpTracker;
   readonly #icmpErrors: IcmpErrors;
   readonly #place = new TransportPlace();
   readonly #words = new Uint32Array(2 * TUPLE_WORDS);
@@ -73,6 +82,7 @@ export class Tracker implements TrackContext {
     this.#tickUs = SECOND_US / options.hz;
     this.settings = options.settings ?? defaultConntrackSettings();
     this.table = new EntryTable(options.rng.u32());
+    this.tcp = new TcpTracker(this);
     this.#icmpErrors = new IcmpErrors(this);
     this.syncClock();
   }
@@ -168,12 +178,20 @@ export class Tracker implements TrackContext {
       table.sweep(0, table.limit);
       if (table.count < this.settings.max) return true;
     }
-    return table.evict(this.#words, 0, this.settings.buckets, (entry) => (table.status[entry]! & IPS_ASSURED) === 0);
+    return table.evict(this.#words, 0, this.settings.buckets, this.#mayGo);
   }
+
+  /** Whether a full table may lose the entry: not ASSURED, or a TCP connection on its way out. */
+  readonly #mayGo = (entry: number): boolean =>
+    (this.table.status[entry]! & IPS_ASSURED) === 0 ||
+    (tupleProtocol(this.table.tuples, entry * 2 * TUPLE_WORDS) === IPPROTO_TCP &&
+      isTcpClosing(this.table.state[entry]!));
 
   #handle(packet: Packet, hook: Hook): TrackResult {
     const { off } = this.#place;
     switch (this.#place.protocol) {
+      case IPPROTO_TCP:
+        return this.tcp.track(packet, off, hook);
       case IPPROTO_UDP:
         return trackUdp(this, packet, off, hook);
       case IPPROTO_UDPLITE:
@@ -222,7 +240,7 @@ export class Tracker implements TrackContext {
     const { table } = this;
     const loser = packet.ct;
     const natDone = (table.status[winner]! & (IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE)) !== 0;
-    const protocol = table.tuples[loser * 2 * TUPLE_WORDS + T_PROTO]! & 255;
+    const protocol = tupleProtocol(table.tuples, loser * 2 * TUPLE_WORDS);
     if (protocol === IPPROTO_TCP || protocol === IPPROTO_SCTP || (natDone && !this.#sameTuples(winner, loser))) {
       this.#letGo(packet);
       updateCtState(packet, table);
@@ -269,7 +287,14 @@ export class Tracker implements TrackContext {
     return this.table.state[entry]!;
   }
 
-  hasAdvanced(_old: number, _fresh: number): boolean {
-    return false;
+  hasAdvanced(old: number, fresh: number): boolean {
+    return this.tcp.hasAdvanced(old, fresh);
+  }
+
+  /** A TCP connection whose packet was rejected with a reset closes. */
+  rejectedByReset(packet: Packet): void {
+    if (packet.ct < 0 || tupleProtocol(this.table.tuples, packet.ct * 2 * TUPLE_WORDS) !== IPPROTO_TCP) return;
+    this.syncClock();
+    this.tcp.setClosing(packet.ct);
   }
 }
