@@ -145,7 +145,9 @@ export class FrameSource {
     const found = this.#byName.get(name);
     if (found !== undefined) return found;
     if (this.#config.devices.some((d) => d.name.includes('.'))) return -1;
-    this.assumptions.add(`frames with VLAN tags are taken as ${this.deviceName(device)}'s own: the host has no VLAN devices`);
+    this.assumptions.add(
+      `frames with VLAN tags are taken as ${this.deviceName(device)}'s own: the host has no VLAN devices`,
+    );
     return device;
   }
 }

@@ -38,11 +38,10 @@ export class SentLedger {
   }
 
   /** The capture shows an outgoing packet: takes the oldest frame that explains it out of the ledger. */
-  confirm(device: number, bytes: Uint8Array, l3Off: number, end: number): number {
+  confirm(device: number, keys: FrameKeys): number {
     const frames = this.#waiting.get(device);
     if (frames === undefined || frames.length === 0) return NOT_CONFIRMED;
-    keysOf(bytes, l3Off, end, this.#keys);
-    const { exact, loose } = this.#keys;
+    const { exact, loose } = keys;
     let at = frames.findIndex((f) => f.exact === exact);
     const isExact = at !== -1;
     if (!isExact) at = frames.findIndex((f) => f.isAnswer && f.loose === loose);

@@ -64,6 +64,8 @@ export interface ReplayTotals {
   /** Answers that the host made itself (ICMP errors, resets, echo replies). */
   answers: number;
   readonly connections: Map<string, NewConnection>;
+  /** New connections beyond those listed. */
+  unlistedConnections: number;
   /** Captures by name, with the number of records of each. */
   readonly captures: { readonly name: string; readonly device: string; records: number }[];
   /** Things taken for granted, one sentence each. */
@@ -86,6 +88,7 @@ export function emptyTotals(): ReplayTotals {
     framesSent: 0,
     answers: 0,
     connections: new Map(),
+    unlistedConnections: 0,
     captures: [],
     assumptions: [],
     ruleSets: [],
