@@ -33,8 +33,13 @@ export class ChainNamer {
   /** First 16 base32 characters (80 bits) of the SHA-256 of `text`. */
   hash16(text: string): string {
     this.#sha.hash(text);
-    encode(this.#sha.words, this.#sep, SEP_PREFIX.length);
-    return String.fromCharCode(...this.#sep.subarray(SEP_PREFIX.length));
+    const c = this.#sep;
+    encode(this.#sha.words, c, SEP_PREFIX.length);
+    // biome-ignore format: 16 characters
+    return String.fromCharCode(
+      c[9]!, c[10]!, c[11]!, c[12]!, c[13]!, c[14]!, c[15]!, c[16]!, c[17]!, c[18]!, c[19]!, c[20]!, c[21]!, c[22]!,
+      c[23]!, c[24]!,
+    );
   }
 
   /** The hash that SVC, SVL, EXT and FW of a service port share; `display` is `namespace/name[:port]`. */

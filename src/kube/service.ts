@@ -62,15 +62,13 @@ export function isWatchedService(service: Service): boolean {
 
 function clusterIpOf(service: Service, family: IpFamily): string | undefined {
   const { ipFamilies, clusterIP, clusterIPs } = service.spec ?? {};
-  let text: string | undefined;
-  if (ipFamilies === undefined || ipFamilies === null || ipFamilies.length === 0) text = clusterIP;
-  else {
+  if (ipFamilies && ipFamilies.length > 0) {
     const index = ipFamilies.indexOf(family);
-    text = index === -1 ? undefined : (clusterIPs ?? [])[index];
-    return text === undefined ? undefined : canonicalIp(text);
+    const text = index === -1 ? undefined : clusterIPs?.[index];
+    return text ? canonicalIp(text) : undefined;
   }
-  const address = text === undefined ? undefined : parseIp(text);
-  return address?.family === family ? address.text : undefined;
+  const text = clusterIP ? canonicalIp(clusterIP) : undefined;
+  return text !== undefined && text.includes(':') === (family === 'IPv6') ? text : undefined;
 }
 
 const NO_ADDRESSES: readonly string[] = [];
