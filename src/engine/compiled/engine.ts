@@ -127,9 +127,8 @@ class Compiled implements CompiledEngine {
         rule = this.#after(store, chain, jumps.rule, frame, packet);
         continue;
       }
-      store.counters[2 * rule]! += 1;
-      store.counters[2 * rule + 1]! += packet.f[Field.Length]!;
-      switch (store.action[rule]) {
+      store.count(rule, packet.f[Field.Length]!);
+      switch (store.action(rule)) {
         case DO_NONE:
           rule = this.#after(store, chain, rule, frame, packet);
           break;
@@ -141,12 +140,12 @@ class Compiled implements CompiledEngine {
           return this.#decide(table, chain, rule, NF_QUEUE);
         case DO_JUMP:
           jumps.push(chain.number, rule, frame);
-          chain = table.chains[store.argument[rule]!]!;
+          chain = table.chains[store.argument(rule)]!;
           frame = this.#frameTop;
           rule = this.#enter(store, chain, packet);
           break;
         case DO_GOTO:
-          chain = table.chains[store.argument[rule]!]!;
+          chain = table.chains[store.argument(rule)]!;
           frame = this.#frameTop;
           rule = this.#enter(store, chain, packet);
           break;
@@ -154,7 +153,7 @@ class Compiled implements CompiledEngine {
           const verdict = store.targetFunction(rule)(packet);
           this.#effects++;
           if (verdict === XT_CONTINUE) {
-            if (packet.traced) return this.#exactly(table, base, chain, store.next[rule]!, bottom, packet);
+            if (packet.traced) return this.#exactly(table, base, chain, store.next(rule), bottom, packet);
             rule = this.#after(store, chain, rule, frame, packet);
           } else if (verdict === XT_RETURN) {
             rule = NO_RULE;
@@ -183,7 +182,7 @@ class Compiled implements CompiledEngine {
   /** The next rule behind `rule` that matches. */
   #after(store: RuleStore, chain: CompiledChain, rule: number, frame: number, packet: Packet): number {
     const { plan } = chain;
-    if (plan === undefined) return firstMatch(store, store.next[rule]!, packet);
+    if (plan === undefined) return firstMatch(store, store.next(rule), packet);
     if (this.#frames[frame + FRAME_EFFECTS] !== (this.#effects | 0)) {
       plan.start(this.#frames, frame, rule, this.#effects);
     }
@@ -245,8 +244,8 @@ class Compiled implements CompiledEngine {
 
 /** The first rule from `rule` on whose program passes, in a linear chain. Per packet: allocates nothing. */
 function firstMatch(store: RuleStore, from: number, packet: Packet): number {
-  for (let rule = from; rule !== -1; rule = store.next[rule]!) {
-    if (store.program[rule] === 0) return rule;
+  for (let rule = from; rule !== -1; rule = store.next(rule)) {
+    if (store.program(rule) === 0) return rule;
     const result = store.passes(rule, packet);
     if (result === FAILED) continue;
     return result === PASSED ? rule : BROKEN_PACKET;

@@ -69,29 +69,28 @@ export class ExactWalk {
         }
         if (failed !== undefined) {
           sink?.failed(name, table.modelOf(chain), table.indexOf(chain, at), failed, packet);
-          at = store.next[at]!;
+          at = store.next(at);
           continue;
         }
-        store.counters[2 * at]! += 1;
-        store.counters[2 * at + 1]! += packet.length;
+        store.count(at, packet.length);
         if (packet.traced) logTrace(env, tracePrefix(name, table.modelOf(chain), table.indexOf(chain, at)), packet);
         sink?.matched(name, table.modelOf(chain), table.indexOf(chain, at), packet);
 
-        const action = store.action[at]!;
+        const action = store.action(at);
         if (action === DO_NONE) {
-          at = store.next[at]!;
+          at = store.next(at);
           continue;
         }
         if (action === DO_JUMP || action === DO_GOTO) {
           if (action === DO_JUMP) jumps.push(chain.number, at, -1);
-          chain = table.chains[store.argument[at]!]!;
+          chain = table.chains[store.argument(at)]!;
           at = chain.first;
           continue;
         }
         verdict = action === DO_EXTENSION ? store.targetFunction(at)(packet) : (ACTION_VERDICTS[action] ?? XT_RETURN);
         sink?.target(name, table.modelOf(chain), table.indexOf(chain, at), verdict, packet);
         if (verdict === XT_CONTINUE) {
-          at = store.next[at]!;
+          at = store.next(at);
           continue;
         }
         if (verdict !== XT_RETURN) return this.#decide(table, chain, at, verdict);
@@ -100,7 +99,7 @@ export class ExactWalk {
       if (jumps.top === bottom) return this.#policy(table, base, packet, sink);
       jumps.pop();
       chain = table.chains[jumps.chain]!;
-      at = store.next[jumps.rule]!;
+      at = store.next(jumps.rule);
       sink?.returned(name, table.modelOf(chain));
     }
   }

@@ -3,43 +3,50 @@
  * packet looks them up one after the other until the best rule found is lower than anything a later one can hold.
  * Rules that no subtable holds (residuals) are tested in rule order between the candidates, and a table is looked up
  * only when every residual before its lowest rule has failed. So each rule's program runs when, and only when, the
- * kernel's loop would have got there, but for rules whose key says that they cannot match.
+ * kernel's loop would have got there, but for rules of which a key or a filter says that they cannot match.
  *
  * State of one walk through the chain lies in a frame of the caller's array:
- *   [0] next residual, [1] subtables looked up, [2] which of these holds the best rule, or -1,
- *   [3] rule behind which the search began, or -1, [4] the caller's stamp, [5 + i] next entry of subtable i, or -1.
+ *   [0] subtables looked up, [1] which of these holds the best rule, or -1, [2] rule behind which the search began, or
+ *   -1, [3] the caller's stamp, [4] 1 once the residuals have been begun, [5 …] state of the residuals,
+ *   [FRAME_HEAD + i] next entry of subtable i, or -1.
  */
 import { growInt32 } from '../../base/grow.js';
 import type { Packet } from '../../wire/packet.js';
 import type { Step } from './lower.js';
 import { encodeSteps } from './program.js';
-import { FAILED, HOTDROP, type RuleStore } from './rule-store.js';
+import { RESIDUAL_FRAME, ResidualList } from './residual-list.js';
+import { FAILED, HOTDROP, PASSED, type RuleStore } from './rule-store.js';
 import { LEVELS, type Placement, placementAt } from './shape.js';
 import { Subtable } from './subtable.js';
 
-/** Offset of the caller's stamp: what it had counted of side effects when the search began. */
-export const FRAME_EFFECTS = 4;
-const FRAME_HEAD = 5;
+const FRAME_LOOKED = 0;
+const FRAME_BEST = 1;
+const FRAME_AFTER = 2;
+/** The caller's stamp: what it had counted of side effects when the search began. */
+export const FRAME_EFFECTS = 3;
+const FRAME_BEGUN = 4;
+const FRAME_RESIDUAL = 5;
+const FRAME_HEAD = FRAME_RESIDUAL + RESIDUAL_FRAME;
 
 /** Results of `next` besides rules. */
 export const NO_RULE = -1;
 export const BROKEN_PACKET = -2;
 
-/** A look-up costs about as much as testing this many rules (bench: `plan-threshold`), so a smaller shape is not worth it. */
-const MIN_SHAPE_RULES = 4;
-const MAX_SUBTABLES = 48;
+/** The first few shapes of a chain are worth a look-up from here on (about the cost of testing as many rules) … */
+const MIN_SHAPE_RULES = 6;
+const CHEAP_SHAPES = 3;
+/** … later ones only when the filter of the residuals would have to carry this many rules more. */
+const MIN_LATER_SHAPE_RULES = 96;
+const MAX_SUBTABLES = 64;
 
 export class HashedPlan {
   readonly #store: RuleStore;
   /** By minLabel, ascending. */
   readonly subtables: Subtable[] = [];
   readonly #byShape = new Map<string, Subtable>();
-  /** Rules in no subtable, in rule order. */
-  #residual: Int32Array;
-  residualCount = 0;
-  /** Rule, and next entry of the same key in rule order, by entry. */
-  #entryRule: Int32Array;
-  #entryNext: Int32Array;
+  readonly #residual: ResidualList;
+  /** Rule, then next entry of the same key in rule order, by 2 × entry. */
+  #entries: Int32Array;
   #entryCount = 0;
   #freeEntry = -1;
   /** Rules inserted since the plan was made that found no subtable. */
@@ -47,7 +54,7 @@ export class HashedPlan {
   readonly #code: number[] = [];
 
   /**
-   * Makes the plan of a chain: `rules` in order, with their steps. Undefined if too few of them would be hashed.
+   * Makes the plan of a chain: `rules` in order, with their steps. Undefined if it would spare no rule's test.
    * Writes the rules' programs.
    */
   static build(
@@ -55,10 +62,8 @@ export class HashedPlan {
     rules: readonly number[],
     steps: readonly (readonly Step[])[],
   ): HashedPlan | undefined {
-    const placed = chooseLevels(steps);
-    const hashedCount = placed.reduce((sum, placement) => sum + (placement === undefined ? 0 : 1), 0);
-    if (hashedCount < MIN_SHAPE_RULES) return undefined;
-    return new HashedPlan(store, rules, steps, placed);
+    const plan = new HashedPlan(store, rules, steps, chooseLevels(steps));
+    return plan.subtables.length === 0 && plan.filterSlots.length === 0 ? undefined : plan;
   }
 
   private constructor(
@@ -70,18 +75,17 @@ export class HashedPlan {
     this.#store = store;
     const keyCounts = new Map<string, number>();
     let entryCount = 0;
-    let residualCount = 0;
     for (const chosen of placed) {
-      if (chosen === undefined) {
-        residualCount++;
-        continue;
-      }
-      for (const { shape } of chosen.placement.keys) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
-      entryCount += chosen.placement.keys.length;
+      for (const { shape } of chosen?.placement.keys ?? []) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
+      entryCount += chosen?.placement.keys.length ?? 0;
     }
-    this.#residual = new Int32Array(residualCount);
-    this.#entryRule = new Int32Array(entryCount);
-    this.#entryNext = new Int32Array(entryCount);
+    this.#entries = new Int32Array(2 * entryCount);
+    const left = rules.map((_, i) => i).filter((i) => placed[i] === undefined);
+    this.#residual = new ResidualList(
+      store,
+      left.map((i) => rules[i]!),
+      left.map((i) => steps[i]!),
+    );
     // Last rule first: each then goes to the front of its key's list.
     for (let i = rules.length - 1; i >= 0; i--) {
       const rule = rules[i]!;
@@ -101,8 +105,6 @@ export class HashedPlan {
         this.#link(subtable, key, rule);
       }
     }
-    for (let i = 0; i < rules.length; i++)
-      if (placed[i] === undefined) this.#residual[this.residualCount++] = rules[i]!;
     this.#sortSubtables();
   }
 
@@ -110,61 +112,81 @@ export class HashedPlan {
     return FRAME_HEAD + this.subtables.length;
   }
 
+  get residualCount(): number {
+    return this.#residual.count;
+  }
+
+  /** Fields that residual rules are filtered by. */
+  get filterSlots(): readonly number[] {
+    return this.#residual.fields.map(({ slot }) => slot);
+  }
+
   /** Begins a search at the first rule of the chain, or behind `after`. */
   start(frames: Int32Array, frame: number, after: number, stamp: number): void {
-    frames[frame] = after === NO_RULE ? 0 : this.#residualsUpTo(this.#store.label[after]!);
-    frames[frame + 1] = 0;
-    frames[frame + 2] = -1;
-    frames[frame + 3] = after;
+    frames[frame + FRAME_LOOKED] = 0;
+    frames[frame + FRAME_BEST] = -1;
+    frames[frame + FRAME_AFTER] = after;
     frames[frame + FRAME_EFFECTS] = stamp;
+    frames[frame + FRAME_BEGUN] = 0;
   }
 
   /**
-   * The next rule whose tests all pass, NO_RULE, or BROKEN_PACKET (the rule is then in `store.brokenAt`). The fields that keys
-   * are made of must be as they were at `start`. Per packet: allocates nothing.
+   * The next rule whose tests all pass, NO_RULE, or BROKEN_PACKET (`store.brokenAt` then has the rule). The fields that
+   * keys are made of must be as they were at `start`. Per packet: allocates nothing.
    */
   next(frames: Int32Array, frame: number, packet: Packet): number {
     const store = this.#store;
-    const { label } = store;
     const { subtables } = this;
-    const residual = this.#residual;
-    const entryRule = this.#entryRule;
-    let best = frames[frame + 2]!;
+    const entries = this.#entries;
+    let best = frames[frame + FRAME_BEST]!;
     for (;;) {
-      const bestLabel = best === -1 ? Infinity : label[entryRule[frames[frame + FRAME_HEAD + best]!]!]!;
-      const looked = frames[frame + 1]!;
+      const entry = best === -1 ? -1 : frames[frame + FRAME_HEAD + best]!;
+      const bestLabel = entry === -1 ? Infinity : store.label(entries[2 * entry]!);
+      const looked = frames[frame + FRAME_LOOKED]!;
       const unlooked = looked < subtables.length ? subtables[looked]!.minLabel : Infinity;
-      const limit = Math.min(unlooked, bestLabel);
-      for (let at = frames[frame]!; at < this.residualCount; at++) {
-        const rule = residual[at]!;
-        if (label[rule]! >= limit) break;
-        frames[frame] = at + 1;
-        const result = store.passes(rule, packet);
-        if (result !== FAILED) {
-          frames[frame + 2] = best;
-          return result === HOTDROP ? BROKEN_PACKET : rule;
+      if (this.#residual.count > 0) {
+        const rule = this.#residualMatch(frames, frame, Math.min(unlooked, bestLabel), packet);
+        if (rule !== NO_RULE) {
+          frames[frame + FRAME_BEST] = best;
+          return rule;
         }
       }
       if (unlooked < bestLabel) {
-        const entry = this.#lookUp(subtables[looked]!, packet.f, frames[frame + 3]!);
-        frames[frame + FRAME_HEAD + looked] = entry;
-        frames[frame + 1] = looked + 1;
-        if (entry !== -1 && label[entryRule[entry]!]! < bestLabel) best = looked;
+        const found = this.#lookUp(subtables[looked]!, packet.f, frames[frame + FRAME_AFTER]!);
+        frames[frame + FRAME_HEAD + looked] = found;
+        frames[frame + FRAME_LOOKED] = looked + 1;
+        if (found !== -1 && store.label(entries[2 * found]!) < bestLabel) best = looked;
         continue;
       }
-      if (best === -1) {
-        frames[frame + 2] = -1;
+      if (entry === -1) {
+        frames[frame + FRAME_BEST] = -1;
         return NO_RULE;
       }
-      const entry = frames[frame + FRAME_HEAD + best]!;
-      frames[frame + FRAME_HEAD + best] = this.#entryNext[entry]!;
+      frames[frame + FRAME_HEAD + best] = entries[2 * entry + 1]!;
       best = this.#bestOf(frames, frame, looked);
-      const rule = entryRule[entry]!;
-      const result = store.passes(rule, packet);
+      const rule = entries[2 * entry]!;
+      const result = store.program(rule) === 0 ? PASSED : store.passes(rule, packet);
       if (result !== FAILED) {
-        frames[frame + 2] = best;
+        frames[frame + FRAME_BEST] = best;
         return result === HOTDROP ? BROKEN_PACKET : rule;
       }
+    }
+  }
+
+  /** The next residual with a label below `limit` that matches; NO_RULE; or BROKEN_PACKET. */
+  #residualMatch(frames: Int32Array, frame: number, limit: number, packet: Packet): number {
+    const residual = this.#residual;
+    const store = this.#store;
+    if (frames[frame + FRAME_BEGUN] === 0) {
+      frames[frame + FRAME_BEGUN] = 1;
+      const after = frames[frame + FRAME_AFTER]!;
+      residual.start(frames, frame + FRAME_RESIDUAL, after === NO_RULE ? -1 : store.label(after), packet.f);
+    }
+    for (;;) {
+      const rule = residual.next(frames, frame + FRAME_RESIDUAL, limit);
+      if (rule === -1) return NO_RULE;
+      const result = store.passes(rule, packet);
+      if (result !== FAILED) return result === HOTDROP ? BROKEN_PACKET : rule;
     }
   }
 
@@ -172,24 +194,23 @@ export class HashedPlan {
   #lookUp(subtable: Subtable, f: Uint32Array, after: number): number {
     let entry = subtable.find(f);
     if (after !== NO_RULE) {
-      const { label } = this.#store;
-      const from = label[after]!;
-      while (entry !== -1 && label[this.#entryRule[entry]!]! <= from) entry = this.#entryNext[entry]!;
+      const from = this.#store.label(after);
+      while (entry !== -1 && this.#store.label(this.#entries[2 * entry]!) <= from)
+        entry = this.#entries[2 * entry + 1]!;
     }
     return entry;
   }
 
   #bestOf(frames: Int32Array, frame: number, looked: number): number {
-    const { label } = this.#store;
     let best = -1;
     let bestLabel = Infinity;
     for (let i = 0; i < looked; i++) {
       const entry = frames[frame + FRAME_HEAD + i]!;
       if (entry === -1) continue;
-      const at = label[this.#entryRule[entry]!]!;
-      if (at < bestLabel) {
+      const label = this.#store.label(this.#entries[2 * entry]!);
+      if (label < bestLabel) {
         best = i;
-        bestLabel = at;
+        bestLabel = label;
       }
     }
     return best;
@@ -204,7 +225,7 @@ export class HashedPlan {
       let lowered = false;
       for (const { shape, key } of placement.keys) {
         const subtable = this.#byShape.get(shape)!;
-        if (this.#store.label[rule]! < subtable.minLabel) lowered = true;
+        if (this.#store.label(rule) < subtable.minLabel) lowered = true;
         this.#link(subtable, key, rule);
       }
       if (lowered) this.#sortSubtables();
@@ -212,21 +233,14 @@ export class HashedPlan {
     }
     this.misfitCount++;
     this.#write(rule, -1, steps);
-    const at = this.#residualsUpTo(this.#store.label[rule]!);
-    if (this.residualCount === this.#residual.length)
-      this.#residual = growInt32(this.#residual, this.residualCount + 8);
-    this.#residual.copyWithin(at + 1, at, this.residualCount);
-    this.#residual[at] = rule;
-    this.residualCount++;
+    this.#residual.insert(rule);
   }
 
   /** Takes a rule out. Its label and steps are those with which it came in. */
   remove(rule: number, steps: readonly Step[]): void {
-    const level = this.#store.level[rule]!;
+    const level = this.#store.level(rule);
     if (level === -1) {
-      const at = this.#residualsUpTo(this.#store.label[rule]!) - 1;
-      this.#residual.copyWithin(at, at + 1, this.residualCount);
-      this.residualCount--;
+      this.#residual.remove(rule);
       return;
     }
     for (const { shape, key } of placementAt(steps, level)!.keys) this.#unlink(this.#byShape.get(shape)!, key, rule);
@@ -237,83 +251,66 @@ export class HashedPlan {
     for (const subtable of this.subtables) {
       subtable.minLabel = Infinity;
       subtable.heads.forEach((entry) => {
-        const at = this.#store.label[this.#entryRule[entry]!]!;
-        if (at < subtable.minLabel) subtable.minLabel = at;
+        const label = this.#store.label(this.#entries[2 * entry]!);
+        if (label < subtable.minLabel) subtable.minLabel = label;
       });
     }
     this.#sortSubtables();
   }
 
   #write(rule: number, level: number, rest: readonly Step[]): void {
-    const store = this.#store;
-    store.freeProgram(store.program[rule]!);
     encodeSteps(rest, this.#code);
-    store.program[rule] = store.storeProgram(this.#code);
-    store.level[rule] = level;
+    this.#store.setProgram(rule, this.#code, level);
   }
 
   #link(subtable: Subtable, words: readonly number[], rule: number): void {
-    const { label } = this.#store;
+    const label = this.#store.label(rule);
     const entry = this.#newEntry(rule);
+    const entries = this.#entries;
     const { key } = subtable;
     for (let i = 0; i < key.length; i++) key[i] = words[i]!;
     let before = -1;
     let at = subtable.heads.find(key);
-    while (at !== -1 && label[this.#entryRule[at]!]! < label[rule]!) {
+    while (at !== -1 && this.#store.label(entries[2 * at]!) < label) {
       before = at;
-      at = this.#entryNext[at]!;
+      at = entries[2 * at + 1]!;
     }
-    this.#entryNext[entry] = at;
+    entries[2 * entry + 1] = at;
     if (before === -1) subtable.heads.set(key, entry);
-    else this.#entryNext[before] = entry;
-    if (label[rule]! < subtable.minLabel) subtable.minLabel = label[rule]!;
+    else entries[2 * before + 1] = entry;
+    if (label < subtable.minLabel) subtable.minLabel = label;
     subtable.ruleCount++;
   }
 
   #unlink(subtable: Subtable, words: readonly number[], rule: number): void {
+    const entries = this.#entries;
     const { key } = subtable;
     for (let i = 0; i < key.length; i++) key[i] = words[i]!;
     let before = -1;
     let at = subtable.heads.find(key);
-    while (this.#entryRule[at] !== rule) {
+    while (entries[2 * at] !== rule) {
       before = at;
-      at = this.#entryNext[at]!;
+      at = entries[2 * at + 1]!;
     }
-    const after = this.#entryNext[at]!;
-    if (before !== -1) this.#entryNext[before] = after;
+    const after = entries[2 * at + 1]!;
+    if (before !== -1) entries[2 * before + 1] = after;
     else if (after !== -1) subtable.heads.set(key, after);
     else subtable.heads.delete(key);
     subtable.ruleCount--;
-    this.#entryNext[at] = this.#freeEntry;
+    entries[2 * at + 1] = this.#freeEntry;
     this.#freeEntry = at;
   }
 
   #newEntry(rule: number): number {
     let entry = this.#freeEntry;
     if (entry !== -1) {
-      this.#freeEntry = this.#entryNext[entry]!;
+      this.#freeEntry = this.#entries[2 * entry + 1]!;
     } else {
       entry = this.#entryCount++;
-      if (entry === this.#entryRule.length) {
-        this.#entryRule = growInt32(this.#entryRule, entry + 8);
-        this.#entryNext = growInt32(this.#entryNext, entry + 8);
-      }
+      if (2 * entry === this.#entries.length) this.#entries = growInt32(this.#entries, 2 * entry + 16);
     }
-    this.#entryRule[entry] = rule;
+    this.#entries[2 * entry] = rule;
     return entry;
-  }
-
-  /** How many residuals have a label of at most `at`. */
-  #residualsUpTo(at: number): number {
-    const { label } = this.#store;
-    let low = 0;
-    let high = this.residualCount;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (label[this.#residual[middle]!]! <= at) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   #sortSubtables(): void {
@@ -321,12 +318,12 @@ export class HashedPlan {
   }
 
   /** The residual rules in order, for reports. */
-  residualRules(): Int32Array {
-    return this.#residual.slice(0, this.residualCount);
+  residualRules(): number[] {
+    return this.#residual.list();
   }
 
   get byteSize(): number {
-    const own = this.#residual.byteLength + this.#entryRule.byteLength + this.#entryNext.byteLength;
+    const own = this.#residual.byteSize + this.#entries.byteLength;
     return this.subtables.reduce((sum, { heads }) => sum + heads.byteSize, own);
   }
 }
@@ -347,8 +344,10 @@ function chooseLevels(steps: readonly (readonly Step[])[]): (Placed | undefined)
     for (const placement of placements) {
       for (const { shape } of placement?.keys ?? []) counts.set(shape, (counts.get(shape) ?? 0) + 1);
     }
-    const popular = [...counts].filter(([, count]) => count >= MIN_SHAPE_RULES).sort((a, b) => b[1] - a[1]);
-    for (const [shape] of popular) if (worth.size < MAX_SUBTABLES) worth.add(shape);
+    for (const [shape, count] of [...counts].sort((a, b) => b[1] - a[1])) {
+      const enough = worth.size < CHEAP_SHAPES ? MIN_SHAPE_RULES : MIN_LATER_SHAPE_RULES;
+      if (count >= enough && worth.size < MAX_SUBTABLES) worth.add(shape);
+    }
     const left: number[] = [];
     open.forEach((rule, i) => {
       const placement = placements[i];

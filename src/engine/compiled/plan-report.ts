@@ -25,8 +25,10 @@ export interface PlanReport {
   /** One sentence. */
   readonly why: string;
   readonly subtables: readonly SubtableReport[];
-  /** Rules tested one by one (every rule of a linear chain is, and none is listed). */
+  /** Rules in no subtable (every rule of a linear chain is in none, and none is listed). */
   readonly residual: readonly ResidualReport[];
+  /** Fields whose segments decide which of the residual rules are tested; empty: all are. */
+  readonly filter: readonly string[];
   /** Hashed rules that have tests left besides their key. */
   readonly partlyHashed: number;
   /** Bytes of the chain's own tables. */
@@ -45,19 +47,20 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
       why: whyLinear(table, chain),
       subtables: [],
       residual: [],
+      filter: [],
       partlyHashed: 0,
       planBytes: 0,
     };
   }
   const { store } = table;
-  const residual = Array.from(plan.residualRules(), (rule): ResidualReport => {
+  const residual = plan.residualRules().map((rule): ResidualReport => {
     const steps = lowerRule(store.models[rule]!, store.env.family, table.names);
     return { ruleIndex: table.indexOf(chain, rule), tests: steps.map(describe) };
   });
   const hashed = chain.count - residual.length;
   const partlyHashed = table
     .rulesOf(chain)
-    .filter((rule) => store.level[rule]! >= 0 && store.program[rule] !== 0).length;
+    .filter((rule) => store.level(rule) >= 0 && store.program(rule) !== 0).length;
   return {
     ...head,
     plan: 'hashed',
@@ -68,6 +71,7 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
       keys: heads.count,
     })),
     residual,
+    filter: plan.filterSlots.map(fieldName),
     partlyHashed,
     planBytes: plan.byteSize,
   };

@@ -5,7 +5,7 @@
  * `label` orders the rules of a chain: a rule put between two others gets a label between theirs, so that inserting
  * into a chain of 50,000 moves nothing. What remembers rules remembers numbers and compares labels.
  */
-import { growFloat64, growInt8, growInt32, growUint8 } from '../../base/grow.js';
+import { growInt32 } from '../../base/grow.js';
 import type { BindEnv, MatchFn, TargetFn } from '../../ext/extension.js';
 import type { Rule } from '../../ruleset/model.js';
 import type { Packet } from '../../wire/packet.js';
@@ -45,22 +45,30 @@ export const HOTDROP = 2;
 /** Room left for rules and words that patches bring before the arrays must grow. */
 const SPARE = 64;
 
+/**
+ * A rule's record: 48 bytes that lie together, since a packet that meets a rule reads most of it. Words of `ints` from
+ * rule × INTS: next rule of the chain or -1, program that must pass (in a hashed chain without the tests that the key
+ * has answered), action, argument of the action, first of the rule's places for functions, level of its key in the
+ * chain's hashed plan (-1: none). Numbers of `floats` from rule × FLOATS, over the same bytes: packets, bytes, label.
+ */
+const INTS = 12;
+const NEXT = 0;
+const PROGRAM = 1;
+const ACTION = 2;
+const ARGUMENT = 3;
+const FUNCTIONS = 4;
+const LEVEL = 5;
+const FLOATS = 6;
+const PACKETS = 3;
+const BYTES = 4;
+const LABEL = 5;
+const RECORD_SIZE = 48;
+
 export class RuleStore {
   readonly env: BindEnv;
   readonly names: DeviceNames;
-  label: Float64Array;
-  /** Packets at 2 × rule, bytes behind them. */
-  counters: Float64Array;
-  /** The rule that follows in the chain, or -1. */
-  next: Int32Array;
-  action: Uint8Array;
-  argument: Int32Array;
-  /** Where the program begins that must pass; in a hashed chain without the tests that the key has answered. */
-  program: Int32Array;
-  /** First of the rule's places for functions. */
-  functionBase: Int32Array;
-  /** Level of its key in the chain's hashed plan, or -1: residual, or the chain is linear. */
-  level: Int8Array;
+  ints: Int32Array;
+  floats: Float64Array;
   readonly models: (Rule | undefined)[] = [];
   words: Int32Array;
   #wordCount = 1;
@@ -77,38 +85,82 @@ export class RuleStore {
   brokenAt = -1;
 
   constructor(env: BindEnv, names: DeviceNames, expected: number) {
-    const capacity = expected + SPARE;
+    const records = new ArrayBuffer((expected + SPARE) * RECORD_SIZE);
     this.env = env;
     this.names = names;
-    this.label = new Float64Array(capacity);
-    this.counters = new Float64Array(2 * capacity);
-    this.next = new Int32Array(capacity);
-    this.action = new Uint8Array(capacity);
-    this.argument = new Int32Array(capacity);
-    this.program = new Int32Array(capacity);
-    this.functionBase = new Int32Array(capacity);
-    this.level = new Int8Array(capacity);
-    this.words = new Int32Array(capacity);
+    this.ints = new Int32Array(records);
+    this.floats = new Float64Array(records);
+    this.words = new Int32Array(expected + SPARE);
   }
 
   /** A number for a new rule, its counters at zero. */
   add(model: Rule): number {
     const reused = this.#freeRules.pop();
     const rule = reused ?? this.models.length;
-    if (rule === this.next.length) this.#growRules();
+    if ((rule + 1) * INTS > this.ints.length) this.#growRecords();
     this.models[rule] = model;
-    this.counters[2 * rule] = this.counters[2 * rule + 1] = 0;
-    this.program[rule] = 0;
-    this.functionBase[rule] = -1;
-    this.level[rule] = -1;
+    const at = rule * INTS;
+    this.ints.fill(0, at, at + INTS);
+    this.ints[at + NEXT] = this.ints[at + FUNCTIONS] = this.ints[at + LEVEL] = -1;
     return rule;
+  }
+
+  next(rule: number): number {
+    return this.ints[rule * INTS + NEXT]!;
+  }
+  setNext(rule: number, next: number): void {
+    this.ints[rule * INTS + NEXT] = next;
+  }
+  label(rule: number): number {
+    return this.floats[rule * FLOATS + LABEL]!;
+  }
+  setLabel(rule: number, label: number): void {
+    this.floats[rule * FLOATS + LABEL] = label;
+  }
+  action(rule: number): number {
+    return this.ints[rule * INTS + ACTION]!;
+  }
+  argument(rule: number): number {
+    return this.ints[rule * INTS + ARGUMENT]!;
+  }
+  setAction(rule: number, action: number, argument: number): void {
+    this.ints[rule * INTS + ACTION] = action;
+    this.ints[rule * INTS + ARGUMENT] = argument;
+  }
+  program(rule: number): number {
+    return this.ints[rule * INTS + PROGRAM]!;
+  }
+  level(rule: number): number {
+    return this.ints[rule * INTS + LEVEL]!;
+  }
+  functionBase(rule: number): number {
+    return this.ints[rule * INTS + FUNCTIONS]!;
+  }
+  packets(rule: number): number {
+    return this.floats[rule * FLOATS + PACKETS]!;
+  }
+  bytes(rule: number): number {
+    return this.floats[rule * FLOATS + BYTES]!;
+  }
+  /** Counts one packet of `size` bytes. */
+  count(rule: number, size: number): void {
+    const at = rule * FLOATS;
+    this.floats[at + PACKETS]! += 1;
+    this.floats[at + BYTES]! += size;
+  }
+
+  /** Replaces the program of a rule and notes the level of its key. */
+  setProgram(rule: number, code: readonly number[], level: number): void {
+    this.#freeProgram(this.program(rule));
+    this.ints[rule * INTS + PROGRAM] = this.#storeProgram(code);
+    this.ints[rule * INTS + LEVEL] = level;
   }
 
   /** Gives back all that the rule holds; `functionCount` as it was reserved. */
   remove(rule: number, functionCount: number): void {
-    this.freeProgram(this.program[rule]!);
+    this.#freeProgram(this.ints[rule * INTS + PROGRAM]!);
     if (functionCount > 0) {
-      const base = this.functionBase[rule]!;
+      const base = this.ints[rule * INTS + FUNCTIONS]!;
       this.#functions.fill(undefined, base, base + functionCount);
       pushFree(this.#freeFunctions, functionCount, base);
     }
@@ -117,7 +169,7 @@ export class RuleStore {
   }
 
   /** Stores a program and returns where it begins; the empty one is at 0. */
-  storeProgram(code: readonly number[]): number {
+  #storeProgram(code: readonly number[]): number {
     if (code.length === 0) return 0;
     let at = this.#freeWords.get(code.length)?.pop();
     if (at === undefined) {
@@ -129,7 +181,7 @@ export class RuleStore {
     return at;
   }
 
-  freeProgram(at: number): void {
+  #freeProgram(at: number): void {
     if (at !== 0) pushFree(this.#freeWords, programSize(this.words, at), at);
   }
 
@@ -143,7 +195,7 @@ export class RuleStore {
         this.#boundAt = growInt32(this.#boundAt, this.#functions.length);
       }
     }
-    this.functionBase[rule] = base;
+    this.ints[rule * INTS + FUNCTIONS] = base;
   }
 
   /** Binds the rule's stateful extensions now: who comes first settles what a name's shared state is. */
@@ -160,7 +212,7 @@ export class RuleStore {
 
   /** The rule's match by ordinal among those that must be called. */
   matchFunction(rule: number, ordinal: number, stateful: boolean): MatchFn {
-    const place = this.functionBase[rule]! + ordinal;
+    const place = this.ints[rule * INTS + FUNCTIONS]! + ordinal;
     const bound = this.#functions[place];
     if (bound === undefined || (stateful && this.#boundAt[place] !== this.change))
       return this.#bindMatch(rule, ordinal);
@@ -169,14 +221,15 @@ export class RuleStore {
 
   /** The rule's target, an extension. */
   targetFunction(rule: number): TargetFn {
-    const place = this.argument[rule]!;
+    const place = this.ints[rule * INTS + ARGUMENT]!;
     const bound = this.#functions[place];
-    if (bound === undefined || this.#boundAt[place]! < this.change) return this.#bindTarget(rule);
+    if (bound === undefined || (this.change !== 0 && this.#boundAt[place]! < this.change))
+      return this.#bindTarget(rule);
     return bound as TargetFn; // the place of the rule's target
   }
 
   #bindMatch(rule: number, ordinal: number): MatchFn {
-    const place = this.functionBase[rule]! + ordinal;
+    const place = this.ints[rule * INTS + FUNCTIONS]! + ordinal;
     const opaque = this.models[rule]!.matches.filter((use) => loweredMatch(use, this.env.family) === undefined);
     const { ext, value } = opaque[ordinal]!;
     const bound = ext.bind(value, this.env);
@@ -186,7 +239,7 @@ export class RuleStore {
   }
 
   #bindTarget(rule: number): TargetFn {
-    const place = this.argument[rule]!;
+    const place = this.ints[rule * INTS + ARGUMENT]!;
     const { target } = this.models[rule]!;
     if (target.kind !== 'extension') throw new Error('bug: bound target is no extension');
     const bound = target.use.ext.bind(target.use.value, this.env);
@@ -203,7 +256,7 @@ export class RuleStore {
   passes(rule: number, packet: Packet): number {
     const words = this.words;
     const f = packet.f;
-    let at = this.program[rule]!;
+    let at = this.ints[rule * INTS + PROGRAM]!;
     for (;;) {
       const word = words[at]!;
       const slot = (word >> 8) & 255;
@@ -269,31 +322,16 @@ export class RuleStore {
 
   /** Bytes of the arrays that hold rules, programs and functions; closures of bound functions are not in it. */
   get byteSize(): number {
-    const arrays = [
-      this.label,
-      this.counters,
-      this.next,
-      this.action,
-      this.argument,
-      this.program,
-      this.functionBase,
-      this.level,
-      this.words,
-      this.#boundAt,
-    ];
-    return arrays.reduce((sum, array) => sum + array.byteLength, 8 * (this.models.length + this.#functions.length));
+    const pointers = 8 * (this.models.length + this.#functions.length);
+    return this.ints.byteLength + this.words.byteLength + this.#boundAt.byteLength + pointers;
   }
 
-  #growRules(): void {
-    const size = this.next.length + 1;
-    this.label = growFloat64(this.label, size);
-    this.counters = growFloat64(this.counters, 2 * size);
-    this.next = growInt32(this.next, size);
-    this.action = growUint8(this.action, size);
-    this.argument = growInt32(this.argument, size);
-    this.program = growInt32(this.program, size);
-    this.functionBase = growInt32(this.functionBase, size);
-    this.level = growInt8(this.level, size);
+  #growRecords(): void {
+    const before = this.ints;
+    const records = new ArrayBuffer(Math.ceil(before.length / INTS / 2 + 1) * 3 * RECORD_SIZE);
+    this.ints = new Int32Array(records);
+    this.floats = new Float64Array(records);
+    this.ints.set(before);
   }
 }
 

@@ -113,9 +113,8 @@ export class CompiledTable {
     for (const model of models) {
       const rule = store.add(model);
       steps.push(this.#prepare(rule, model));
-      store.label[rule] = (rules.length + 1) * LABEL_STEP;
-      store.next[rule] = -1;
-      if (rules.length > 0) store.next[rules.at(-1)!] = rule;
+      store.setLabel(rule, (rules.length + 1) * LABEL_STEP);
+      if (rules.length > 0) store.setNext(rules.at(-1)!, rule);
       rules.push(rule);
     }
     chain.first = rules[0] ?? -1;
@@ -135,19 +134,17 @@ export class CompiledTable {
     if (functionCount > 0) store.reserveFunctions(rule, functionCount);
     switch (target.kind) {
       case 'none':
-        store.action[rule] = DO_NONE;
+        store.setAction(rule, DO_NONE, 0);
         break;
       case 'verdict':
-        store.action[rule] = VERDICT_ACTIONS[target.verdict];
+        store.setAction(rule, VERDICT_ACTIONS[target.verdict], 0);
         break;
       case 'jump':
       case 'goto':
-        store.action[rule] = target.kind === 'jump' ? DO_JUMP : DO_GOTO;
-        store.argument[rule] = this.chain(target.chain).number;
+        store.setAction(rule, target.kind === 'jump' ? DO_JUMP : DO_GOTO, this.chain(target.chain).number);
         break;
       case 'extension':
-        store.action[rule] = DO_EXTENSION;
-        store.argument[rule] = store.functionBase[rule]! + functionCount - 1;
+        store.setAction(rule, DO_EXTENSION, store.functionBase(rule) + functionCount - 1);
     }
     if (functionCount > 0) store.bindStateful(rule);
     return steps;
@@ -163,11 +160,8 @@ export class CompiledTable {
   }
 
   #writeLinear(rule: number, steps: readonly Step[]): void {
-    const { store } = this;
-    store.freeProgram(store.program[rule]!);
     encodeSteps(steps, this.#code);
-    store.program[rule] = store.storeProgram(this.#code);
-    store.level[rule] = -1;
+    this.store.setProgram(rule, this.#code, -1);
   }
 
   /** One `iptables-restore --noflush` of this table. */
@@ -221,12 +215,12 @@ export class CompiledTable {
     const { store } = this;
     invariant(index >= 0 && index <= chain.count, `no place ${index} in chain ${chain.name}`);
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
-    const after = before === -1 ? chain.first : store.next[before]!;
+    const after = before === -1 ? chain.first : store.next(before);
     const rule = store.add(model);
     const steps = this.#prepare(rule, model);
-    store.next[rule] = after;
+    store.setNext(rule, after);
     if (before === -1) chain.first = rule;
-    else store.next[before] = rule;
+    else store.setNext(before, rule);
     if (after === -1) chain.last = rule;
     if (chain.order !== undefined) {
       if (chain.count === chain.order.length) chain.order = growInt32(chain.order, chain.count + 8);
@@ -248,13 +242,13 @@ export class CompiledTable {
 
   /** A label between those of the neighbours; when there is none left, the whole chain gets new ones. */
   #label(chain: CompiledChain, before: number, rule: number, after: number): void {
-    const { label } = this.store;
-    const low = before === -1 ? 0 : label[before]!;
-    const mine = after === -1 ? low + LABEL_STEP : (low + label[after]!) / 2;
-    label[rule] = mine;
-    if (mine > low && (after === -1 || mine < label[after]!)) return;
+    const { store } = this;
+    const low = before === -1 ? 0 : store.label(before);
+    const mine = after === -1 ? low + LABEL_STEP : (low + store.label(after)) / 2;
+    store.setLabel(rule, mine);
+    if (mine > low && (after === -1 || mine < store.label(after))) return;
     let dealt = 0;
-    for (let r = chain.first; r !== -1; r = this.store.next[r]!) label[r] = ++dealt * LABEL_STEP;
+    for (let r = chain.first; r !== -1; r = store.next(r)) store.setLabel(r, ++dealt * LABEL_STEP);
     chain.plan?.relabelled();
   }
 
@@ -273,12 +267,12 @@ export class CompiledTable {
     const { store } = this;
     invariant(index >= 0 && index < chain.count, `no rule ${index} in chain ${chain.name}`);
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
-    const rule = before === -1 ? chain.first : store.next[before]!;
-    const after = store.next[rule]!;
+    const rule = before === -1 ? chain.first : store.next(before);
+    const after = store.next(rule);
     const steps = lowerRule(store.models[rule]!, store.env.family, this.names);
     chain.plan?.remove(rule, steps);
     if (before === -1) chain.first = after;
-    else store.next[before] = after;
+    else store.setNext(before, after);
     if (after === -1) chain.last = before;
     chain.order?.copyWithin(index, index + 1, chain.count);
     chain.count--;
@@ -287,7 +281,7 @@ export class CompiledTable {
 
   #empty(chain: CompiledChain): void {
     for (let rule = chain.first; rule !== -1; ) {
-      const next = this.store.next[rule]!;
+      const next = this.store.next(rule);
       this.#release(rule);
       rule = next;
     }
@@ -308,7 +302,7 @@ export class CompiledTable {
   /** Rule numbers in order. */
   rulesOf(chain: CompiledChain): number[] {
     const rules: number[] = [];
-    for (let rule = chain.first; rule !== -1; rule = this.store.next[rule]!) rules.push(rule);
+    for (let rule = chain.first; rule !== -1; rule = this.store.next(rule)) rules.push(rule);
     return rules;
   }
 
@@ -316,23 +310,23 @@ export class CompiledTable {
     if (chain.order !== undefined) return chain.order[index]!;
     if (index === chain.count - 1) return chain.last;
     let rule = chain.first;
-    for (let i = 0; i < index; i++) rule = this.store.next[rule]!;
+    for (let i = 0; i < index; i++) rule = this.store.next(rule);
     return rule;
   }
 
   /** Place of a rule in its chain from 0. */
   indexOf(chain: CompiledChain, rule: number): number {
-    const { label, next } = this.store;
+    const { store } = this;
     if (chain.order === undefined) {
       let index = 0;
-      for (let r = chain.first; r !== rule; r = next[r]!) index++;
+      for (let r = chain.first; r !== rule; r = store.next(r)) index++;
       return index;
     }
     let low = 0;
     let high = chain.count - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (label[chain.order[middle]!]! < label[rule]!) low = middle + 1;
+      if (store.label(chain.order[middle]!) < store.label(rule)) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -341,7 +335,7 @@ export class CompiledTable {
   counted(chain: CompiledChain, ruleIndex: number): Counted {
     if (ruleIndex === -1) return { packets: chain.packets, bytes: chain.bytes };
     const rule = this.ruleAt(chain, ruleIndex);
-    return { packets: this.store.counters[2 * rule]!, bytes: this.store.counters[2 * rule + 1]! };
+    return { packets: this.store.packets(rule), bytes: this.store.bytes(rule) };
   }
 
   /** The chain as a value, with the counters that its rules were loaded with. */
