@@ -19,13 +19,16 @@ function version(): string {
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('chainwalk')
-    .description('Walks packets through Linux netfilter/iptables rules and kube-proxy chains, exactly as the kernel would.')
+    .description(
+      'Walks packets through Linux netfilter/iptables rules and kube-proxy chains, exactly as the kernel would.',
+    )
     .version(version())
     .showHelpAfterError('(try --help)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
   for (const register of COMMANDS) register(program);
-  for (const command of program.commands) command.exitOverride().showHelpAfterError(`(try chainwalk ${command.name()} --help)`);
+  for (const command of program.commands)
+    command.exitOverride().showHelpAfterError(`(try chainwalk ${command.name()} --help)`);
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {

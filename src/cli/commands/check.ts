@@ -1,0 +1,50 @@
+/** `chainwalk check RULES…`: would they load, and if not, why. */
+import type { Command } from 'commander';
+import { positionOf } from '../../base/source.js';
+import { EXIT_NO } from '../failure.js';
+import { printDiagnostics, printResult } from '../output.js';
+import { addFamilyOptions, type FamilyOptions, readRules } from '../rules.js';
+
+interface Options extends FamilyOptions {
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('check')
+    .description('parse and check rule files as iptables-restore and the kernel would; exit 1 if one would not load')
+    .argument('<rules...>', 'rule files; - for standard input')
+    .option('--json', 'one JSON object a file')
+    .addHelpText('after', '\nExample:\n  chainwalk check rules/*.rules');
+  addFamilyOptions(command).action((paths: readonly string[], options: Options) => {
+    for (const path of paths) {
+      const { parsed, source } = readRules(path, options);
+      if (!parsed.ok) process.exitCode = EXIT_NO;
+      const { ruleSet, diagnostics } = parsed;
+      const chains = ruleSet.tables.reduce((sum, table) => sum + table.chains.size, 0);
+      const rules = ruleSet.tables.reduce(
+        (sum, table) => sum + [...table.chains.values()].reduce((n, chain) => n + chain.rules.length, 0),
+        0,
+      );
+      if (options.json === true) {
+        const listed = diagnostics.map(({ severity, code, message, span, hint }) => {
+          const { line, column } = positionOf(span.source, span.start);
+          return { severity, code, message, line, column, hint };
+        });
+        const tables = ruleSet.tables.map((table) => table.name);
+        printResult(
+          `${JSON.stringify({ file: source.name, ok: parsed.ok, family: ruleSet.family, tables, chains, rules, diagnostics: listed })}\n`,
+        );
+        continue;
+      }
+      printDiagnostics(diagnostics);
+      const errors = diagnostics.filter((d) => d.severity === 'error').length;
+      const size = `IPv${ruleSet.family}, ${ruleSet.tables.length} tables, ${chains} chains, ${rules} rules`;
+      printResult(
+        parsed.ok
+          ? `${source.name}: ok (${size})\n`
+          : `${source.name}: ${errors} ${errors === 1 ? 'error' : 'errors'}\n`,
+      );
+    }
+  });
+}
