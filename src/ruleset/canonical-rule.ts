@@ -60,9 +60,12 @@ export class CanonicalReader {
   ];
   readonly #devices: readonly [Cache<DeviceTest>, Cache<DeviceTest>] = [new Map(), new Map()];
   readonly #protocols: readonly [Cache<Protocol | undefined>, Cache<Protocol | undefined>] = [new Map(), new Map()];
-  /** By protocol × 2 + inverted: what an option means may depend on it. */
-  readonly #matches: Cache<MatchUse>[] = [];
-  readonly #targets: Cache<RuleTarget>[] = [];
+  readonly #matches = new PieceCache<MatchUse>();
+  readonly #targets = new PieceCache<RuleTarget>();
+  /** Hash of the piece that #pieceEnd went over last. */
+  #pieceHash = 0;
+  /** Matches of the rule being read; reused. */
+  readonly #found: MatchUse[] = [];
   #reported = false;
   readonly #onReport = (): void => {
     this.#reported = true;
@@ -179,8 +182,8 @@ export class CanonicalReader {
     if (outDevice !== undefined && (chain === 'PREROUTING' || chain === 'INPUT')) return undefined;
     if (inDevice !== undefined && (chain === 'POSTROUTING' || chain === 'OUTPUT')) return undefined;
     const key = protocol === undefined ? 0 : protocol.number * 2 + (protocol.invert ? 1 : 0);
-    let matches = NO_MATCHES;
-    let own: MatchUse[] | undefined;
+    const found = this.#found;
+    let count = 0;
     let target = NONE;
     while (at < end) {
       const pieceEnd = this.#pieceEnd(at, end);
@@ -189,21 +192,18 @@ export class CanonicalReader {
       if (letter === M) {
         const use = this.#match(at, pieceEnd, key);
         if (use === null) return undefined;
-        if (own === undefined) {
-          own = [use];
-          matches = own;
-        } else {
-          for (const other of own) if (other.ext === use.ext) return undefined;
-          own.push(use);
-        }
+        for (let i = 0; i < count; i++) if (found[i]!.ext === use.ext) return undefined;
+        found[count++] = use;
       } else {
         if (pieceEnd !== end) return undefined;
-        const found = this.#target(table, letter === G, at, end, key);
-        if (found === null) return undefined;
-        target = found;
+        const value = this.#target(table, letter === G, at, end, key);
+        if (value === null) return undefined;
+        target = value;
       }
       at = pieceEnd + 1;
     }
+    // Arrays that grew by push() hold room for 17 and more.
+    const matches = count === 0 ? NO_MATCHES : found.slice(0, count);
     const { packets, bytes } = counters;
     const span = { source: this.#source, start: lineStart, end };
     return { src, dst, inDevice, outDevice, protocol, fragment, matches, target, packets, bytes, span };
@@ -227,13 +227,14 @@ export class CanonicalReader {
    */
   #pieceEnd(at: number, end: number): number {
     const text = this.#text;
+    let hash = 0;
     let i = at + 3;
     while (i < end) {
       let code = text.charCodeAt(i);
       if (code === SPACE) {
         if (text.charCodeAt(i + 1) === DASH && i + 3 < end && text.charCodeAt(i + 3) === SPACE) {
           const letter = text.charCodeAt(i + 2);
-          if (letter === M || letter === J || letter === G) return i;
+          if (letter === M || letter === J || letter === G) break;
         }
         i++;
       } else if (code === QUOTE) {
@@ -241,14 +242,19 @@ export class CanonicalReader {
         while (i < end) {
           code = text.charCodeAt(i);
           if (code === QUOTE) break;
+          hash = (Math.imul(hash, 31) + code) | 0;
           i += code === BACKSLASH ? 2 : 1;
         }
         if (i >= end) return -1;
         i++;
       } else if (code === TAB) return -1;
-      else i++;
+      else {
+        hash = (Math.imul(hash, 31) + code) | 0;
+        i++;
+      }
     }
-    return end;
+    this.#pieceHash = hash;
+    return Math.min(i, end);
   }
 
   /** `a.b.c.d/32` as saved, without a cache of texts: most rules have addresses of their own. */
@@ -318,13 +324,11 @@ export class CanonicalReader {
   }
 
   #match(at: number, end: number, key: number): MatchUse | null {
-    this.#matches[key] ??= new Map();
-    const cache = this.#matches[key];
-    const piece = this.#text.slice(at, end);
-    let use = cache.get(piece);
+    const hash = this.#pieceHash;
+    let use = this.#matches.get(this.#text, at, end, key, hash);
     if (use === undefined) {
-      use = this.#readPiece(at, end, key, (name) => this.#registry.findMatch(name, this.#family)) as MatchUse | null;
-      cache.set(piece, use);
+      use = this.#readPiece(at, end, key, true) as MatchUse | null;
+      this.#matches.set(this.#text, at, end, key, hash, use);
     }
     return use;
   }
@@ -332,24 +336,23 @@ export class CanonicalReader {
   #target(table: WorkingTable, isGoto: boolean, at: number, end: number, key: number): RuleTarget | null {
     const nameEnd = this.#wordEnd(at + 3, end);
     if (nameEnd === -1) return null;
+    const hash = this.#pieceHash;
     const name = this.#text.slice(at + 3, nameEnd);
-    if (table.isChain(name)) {
-      if (nameEnd !== end || table.isBaseChain(name)) return null;
+    const jump = table.jumpTarget(name, isGoto);
+    if (jump !== undefined) {
+      if (nameEnd !== end || jump === null) return null;
       if (!this.#announced.has(name) && this.#registry.findTarget(name, this.#family) !== undefined) return null;
-      return table.chainTarget(isGoto ? 'goto' : 'jump', name);
+      return jump;
     }
     if (isGoto || this.#announced.has(name) || (name === 'DROP' && table.name === 'nat')) return null;
-    this.#targets[key] ??= new Map();
-    const cache = this.#targets[key];
-    const piece = this.#text.slice(at, end);
-    let target = cache.get(piece);
+    let target = this.#targets.get(this.#text, at, end, key, hash);
     if (target === undefined) {
       if (isVerdict(name)) target = nameEnd === end ? { kind: 'verdict', verdict: name } : null;
       else {
-        const use = this.#readPiece(at, end, key, (n) => this.#registry.findTarget(n, this.#family));
+        const use = this.#readPiece(at, end, key, false);
         target = use === null ? null : { kind: 'extension', use: use as TargetUse };
       }
-      cache.set(piece, target);
+      this.#targets.set(this.#text, at, end, key, hash, target);
     }
     return target;
   }
@@ -359,11 +362,13 @@ export class CanonicalReader {
     at: number,
     end: number,
     key: number,
-    find: (name: string) => MatchExt | TargetExt | undefined,
+    isMatch: boolean,
   ): { readonly ext: MatchExt | TargetExt; readonly value: unknown } | null {
     const { values, starts, ends, fault } = splitWords(this.#text, at, end);
-    const ext = values.length < 2 ? undefined : find(values[1]!);
-    if (ext === undefined || fault !== undefined) return null;
+    if (values.length < 2 || fault !== undefined) return null;
+    const name = values[1]!;
+    const ext = isMatch ? this.#registry.findMatch(name, this.#family) : this.#registry.findTarget(name, this.#family);
+    if (ext === undefined) return null;
     const given: GivenOption[] = [];
     let invert = false;
     for (let i = 2; i < values.length; i++) {
@@ -458,4 +463,37 @@ class PieceOption implements GivenOption {
   get protocolInverted(): boolean {
     return (this.#key & 1) === 1;
   }
+}
+
+/** Slots of a piece cache; a power of two. */
+const PIECE_SLOTS = 1 << 14;
+
+/**
+ * Values of pieces of the text seen lately, under the piece and the rule's protocol (what an option means may depend on
+ * it). Each slot holds the piece met last: room is bounded, and a hit makes no string.
+ */
+class PieceCache<V> {
+  readonly #pieces: (string | undefined)[] = new Array<undefined>(PIECE_SLOTS).fill(undefined);
+  readonly #keys = new Int32Array(PIECE_SLOTS);
+  readonly #values: (V | null | undefined)[] = new Array<undefined>(PIECE_SLOTS).fill(undefined);
+
+  /** Undefined: not there. Null: known not to be for the quick reader. */
+  get(text: string, start: number, end: number, key: number, hash: number): V | null | undefined {
+    const slot = slotOf(hash, key);
+    const piece = this.#pieces[slot];
+    if (piece === undefined || piece.length !== end - start || this.#keys[slot] !== key) return undefined;
+    return text.startsWith(piece, start) ? this.#values[slot] : undefined;
+  }
+
+  set(text: string, start: number, end: number, key: number, hash: number, value: V | null): void {
+    const slot = slotOf(hash, key);
+    this.#pieces[slot] = text.slice(start, end);
+    this.#keys[slot] = key;
+    this.#values[slot] = value;
+  }
+}
+
+function slotOf(hash: number, key: number): number {
+  const mixed = Math.imul(hash ^ key, 0x9e3779b1);
+  return (mixed ^ (mixed >>> 15)) & (PIECE_SLOTS - 1);
 }

@@ -13,12 +13,18 @@ export function checkRuleSet(ruleSet: RuleSet): Diagnostic[] {
   return ruleSet.tables.flatMap((table) => checkTable(table, ruleSet.family));
 }
 
-/** Base chains from which each chain can be reached, as bits by hook number, and where a chain's walk ends. */
-export interface Reach {
-  /** Bit h: reached from the base chain at hook h. A chain that is missing is reached from nowhere. */
-  readonly hooks: ReadonlyMap<string, number>;
+/** A chain as the kernel's walk sees it. */
+export interface ChainReach {
+  readonly chain: Chain;
+  /** Base chains from which it can be reached: bit h for the one at hook h. */
+  readonly hooks: number;
   /** Rules that can be reached: what stands behind an unconditional verdict is not. */
-  readonly walked: ReadonlyMap<string, number>;
+  readonly walked: number;
+}
+
+export interface Reach {
+  /** In the order of the table's chains. */
+  readonly chains: ReadonlyMap<string, ChainReach>;
   /** A rule that jumps into a chain that the walk is in. */
   readonly loop: { readonly chain: Chain; readonly rule: Rule } | undefined;
 }
@@ -34,20 +40,6 @@ export function checkTable(table: Table, family: Family, toolOnly = false): Diag
     const span = rule.span ?? spanOfPrinted(rule, chain, family);
     found.push({ severity: 'error', code, message, span, ...(hint === undefined ? {} : { hint }) });
   };
-  for (const chain of table.chains.values()) {
-    for (const rule of chain.rules) {
-      const { target } = rule;
-      if (target.kind !== 'jump' && target.kind !== 'goto') continue;
-      const to = table.chains.get(target.chain);
-      if (to === undefined)
-        report(rule, chain.name, {
-          code: 'missing-chain',
-          message: `no chain "${target.chain}" in table ${table.name}`,
-        });
-      else if (to.policy !== undefined)
-        report(rule, chain.name, { code: 'built-in-chain', message: `cannot jump to built-in chain ${to.name}` });
-    }
-  }
   const reach = reachOf(table);
   if (reach.loop !== undefined && !toolOnly) {
     const { chain, rule } = reach.loop;
@@ -58,24 +50,42 @@ export function checkTable(table: Table, family: Family, toolOnly = false): Diag
       errno: 'ELOOP',
     });
   }
-  for (const chain of table.chains.values()) {
-    const hooks = reach.hooks.get(chain.name) ?? 0;
-    const walked = reach.walked.get(chain.name) ?? 0;
-    chain.rules.forEach((rule, index) => {
-      let place: RulePlace | undefined;
-      const { target } = rule;
-      const uses = target.kind === 'extension' ? [...rule.matches, target.use] : rule.matches;
-      for (const { ext, value } of uses) {
-        if (ext.check === undefined) continue;
-        place ??= placeOf(rule, table, family, HOOK_SETS[index < walked ? hooks : 0]!);
-        const refusal = ext.check(value, place);
-        if (refusal === undefined || (toolOnly && refusal.errno !== undefined)) continue;
-        report(rule, chain.name, refusal);
-        return;
-      }
-    });
+  for (const { chain, hooks, walked } of reach.chains.values()) {
+    const { rules } = chain;
+    for (let index = 0; index < rules.length; index++) {
+      const rule = rules[index]!;
+      const refusal = checkRule(rule, table, reach, family, HOOK_SETS[index < walked ? hooks : 0]!, toolOnly);
+      if (refusal !== undefined) report(rule, chain.name, refusal);
+    }
   }
   return found;
+}
+
+function checkRule(
+  rule: Rule,
+  table: Table,
+  reach: Reach,
+  family: Family,
+  reachedFrom: ReadonlySet<BaseChainName>,
+  toolOnly: boolean,
+): Refusal | undefined {
+  const { matches, target } = rule;
+  if (target.kind === 'jump' || target.kind === 'goto') {
+    const to = reach.chains.get(target.chain);
+    if (to === undefined)
+      return { code: 'missing-chain', message: `no chain "${target.chain}" in table ${table.name}` };
+    if (to.chain.policy !== undefined)
+      return { code: 'built-in-chain', message: `cannot jump to built-in chain ${target.chain}` };
+  }
+  let place: RulePlace | undefined;
+  for (let i = 0; i <= matches.length; i++) {
+    const use = i < matches.length ? matches[i]! : target.kind === 'extension' ? target.use : undefined;
+    if (use?.ext.check === undefined) continue;
+    place ??= placeOf(rule, table, family, reachedFrom);
+    const refusal = use.ext.check(use.value, place);
+    if (refusal !== undefined && !(toolOnly && refusal.errno !== undefined)) return refusal;
+  }
+  return undefined;
 }
 
 /** Every set of base chains, by bits of hook numbers. */
@@ -113,61 +123,47 @@ function isUnconditional(rule: Rule): boolean {
   );
 }
 
-/** A chain as the walk sees it. */
-interface Node {
-  readonly chain: Chain;
-  readonly walked: number;
-  /** Rules that jump or go to another chain, first of each. */
-  readonly calls: readonly { readonly rule: Rule; readonly to: string }[];
+interface Node extends ChainReach {
   hooks: number;
-  /** Hook of the walk that is inside this chain now, or -1. */
+  /** Chains that it jumps or goes to, each once, with the first rule that does. */
+  readonly calls: { readonly rule: Rule; readonly to: Node }[];
+  walked: number;
+  /** The walk is inside this chain now. */
   inside: boolean;
   /** Next of `calls` to follow. */
   next: number;
+  /** The chain whose `calls` took this one up last. */
+  calledBy: Node | undefined;
 }
 
+/** Which rules packets can come to. Kernel: mark_source_chains(). */
 export function reachOf(table: Table): Reach {
   const nodes = new Map<string, Node>();
-  const nodeOf = (chain: Chain): Node => {
-    let node = nodes.get(chain.name);
-    if (node === undefined) {
-      node = nodeFor(chain);
-      nodes.set(chain.name, node);
-    }
-    return node;
-  };
+  for (const chain of table.chains.values())
+    nodes.set(chain.name, { chain, hooks: 0, calls: [], walked: 0, inside: false, next: 0, calledBy: undefined });
+  for (const node of nodes.values()) collectCalls(node, nodes);
   let loop: Reach['loop'];
+  const stack: Node[] = [];
   for (const hook of TABLE_HOOKS[table.name]) {
-    const base = table.chains.get(HOOK_CHAINS[hook]);
+    const base = nodes.get(HOOK_CHAINS[hook]);
     if (base === undefined) continue;
     const bit = 1 << hook;
-    const stack: Node[] = [nodeOf(base)];
-    enter(stack[0]!, bit);
+    enter(base, bit);
+    stack.push(base);
     while (stack.length > 0) {
       const node = stack[stack.length - 1]!;
       const call = node.calls[node.next++];
       if (call === undefined) {
         node.inside = false;
         stack.pop();
-        continue;
-      }
-      const chain = table.chains.get(call.to);
-      if (chain === undefined) continue;
-      const to = nodeOf(chain);
-      if (to.inside) loop ??= { chain: node.chain, rule: call.rule };
-      else if ((to.hooks & bit) === 0) {
-        enter(to, bit);
-        stack.push(to);
+      } else if (call.to.inside) loop ??= { chain: node.chain, rule: call.rule };
+      else if ((call.to.hooks & bit) === 0) {
+        enter(call.to, bit);
+        stack.push(call.to);
       }
     }
   }
-  const hooks = new Map<string, number>();
-  const walked = new Map<string, number>();
-  for (const [name, node] of nodes) {
-    hooks.set(name, node.hooks);
-    walked.set(name, node.walked);
-  }
-  return { hooks, walked, loop };
+  return { chains: nodes, loop };
 }
 
 function enter(node: Node, bit: number): void {
@@ -176,15 +172,15 @@ function enter(node: Node, bit: number): void {
   node.next = 0;
 }
 
-function nodeFor(chain: Chain): Node {
-  const calls = new Map<string, { rule: Rule; to: string }>();
-  let walked = 0;
-  for (const rule of chain.rules) {
-    walked++;
+function collectCalls(node: Node, nodes: ReadonlyMap<string, Node>): void {
+  for (const rule of node.chain.rules) {
+    node.walked++;
     const { target } = rule;
     if (target.kind === 'jump' || target.kind === 'goto') {
-      if (!calls.has(target.chain)) calls.set(target.chain, { rule, to: target.chain });
-    } else if (target.kind === 'verdict' && isUnconditional(rule)) break;
+      const to = nodes.get(target.chain);
+      if (to === undefined || to.calledBy === node) continue;
+      to.calledBy = node;
+      node.calls.push({ rule, to });
+    } else if (target.kind === 'verdict' && isUnconditional(rule)) return;
   }
-  return { chain, walked, calls: [...calls.values()], hooks: 0, inside: false, next: 0 };
 }

@@ -32,14 +32,11 @@ export interface CommandContext {
   readonly family: Family;
   readonly registry: ExtensionRegistry;
   readonly table: TableName;
-  /** A chain of the table as it stands at this line. */
-  isChain(name: string): boolean;
-  isBaseChain(name: string): boolean;
   /** Named by a `:CHAIN` line anywhere before: it hides a target of that name, also where there is no such chain. */
   isAnnounced(name: string): boolean;
   chainNames(): Iterable<string>;
-  /** The one target value for a chain. */
-  chainTarget(kind: 'jump' | 'goto', chain: string): RuleTarget;
+  /** The target value for a chain; null for a built-in one, undefined if there is no such chain. */
+  jumpTarget(chain: string, isGoto: boolean): RuleTarget | null | undefined;
   report(diagnostic: Diagnostic): void;
 }
 
@@ -523,6 +520,9 @@ class CommandReader {
         item.word,
         `fits ${item.fits.join(', ')}`,
       );
+    const protocol = protocolName(this.#protocol);
+    if (this.#protocolGiven && item.name.startsWith('--') && UNSUPPORTED_MATCHES.has(protocol))
+      this.#refuse('unsupported-extension', `option "${item.name}" of match "${protocol}" is not supported`, item.word);
     const loaded = this.#reader.loaded;
     const of = loaded.length === 0 ? '' : ` (loaded: ${loaded.map((ext) => ext.kind).join(', ')})`;
     this.#refuse('unknown-option', `unknown option "${item.name}"${of}`, item.word, this.#optionHint(item.name));
@@ -663,11 +663,12 @@ class CommandReader {
     const jump = this.#jump;
     if (jump === undefined) return { kind: 'none' };
     const { name, isGoto, word } = jump;
-    if (this.#context.isChain(name)) {
-      if (this.#context.isBaseChain(name))
+    const chain = this.#context.jumpTarget(name, isGoto);
+    if (chain !== undefined) {
+      if (chain === null)
         this.#refuse('built-in-chain', `cannot ${isGoto ? 'go' : 'jump'} to built-in chain ${name}`, word);
       if (use !== undefined) this.#warn('chain-exists', `using chain ${name}, not the extension`, word);
-      return this.#context.chainTarget(isGoto ? 'goto' : 'jump', name);
+      return chain;
     }
     if (isGoto) {
       const guess = didYouMean(nearest(name, this.#context.chainNames()));

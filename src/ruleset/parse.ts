@@ -248,11 +248,9 @@ class RuleFileReader {
       family: this.#family,
       registry: this.#registry,
       table: name,
-      isChain: (chain) => table.isChain(chain),
-      isBaseChain: (chain) => table.isBaseChain(chain),
       isAnnounced: (chain) => this.#announced.has(chain),
       chainNames: () => table.chainNames(),
-      chainTarget: (kind, chain) => table.chainTarget(kind, chain),
+      jumpTarget: (chain, isGoto) => table.jumpTarget(chain, isGoto),
       report: (diagnostic) => this.#report(diagnostic),
     };
     this.#canonical.forget();

@@ -85,19 +85,19 @@ function printDeviceTest(option: string, test: DeviceTest | undefined): string {
 }
 
 /**
- * True if the kernel's entries are the same, as `-D` and `-C` compare them: equal but for the counters. A bare `+` is no
- * condition but is part of the entry. Source: is_same(), libiptc/libip4tc.c.
+ * True if the kernel's entries are the same, as `-D` and `-C` compare them: equal but for the counters. A bare `+` is as
+ * good as no interface; inverted it differs, though it does not print. Source: is_same(), libiptc/libip4tc.c.
  */
 export function sameRule(a: Rule, b: Rule, family: Family): boolean {
   return (
     a === b ||
-    (isBarePlus(a.inDevice) === isBarePlus(b.inDevice) &&
-      isBarePlus(a.outDevice) === isBarePlus(b.outDevice) &&
+    (isNever(a.inDevice) === isNever(b.inDevice) &&
+      isNever(a.outDevice) === isNever(b.outDevice) &&
       printRuleSpec(a, family) === printRuleSpec(b, family))
   );
 }
 
-/** 0: no bare `+`; 1: `+`; 2: `! +`. */
-function isBarePlus(test: DeviceTest | undefined): number {
-  return test?.name !== '+' ? 0 : test.invert ? 2 : 1;
+/** `! -i +`: no interface at all. */
+function isNever(test: DeviceTest | undefined): boolean {
+  return test?.name === '+' && test.invert;
 }

@@ -15,6 +15,9 @@ interface WorkingChain {
   rules: Rule[];
   /** `rules` belongs to the old table and must be copied before a change. */
   shared: boolean;
+  /** The values of `-j` and `-g` to this chain, made when first asked for. */
+  jump: RuleTarget | undefined;
+  goto: RuleTarget | undefined;
 }
 
 /** Why an operation is refused; the kernel library's error number in words. */
@@ -35,7 +38,6 @@ export class WorkingTable {
   /** Rules that were there before; only their counters can be zeroed. */
   readonly #old: Table | undefined;
   #oldRules: Set<Rule> | undefined;
-  readonly #targets = { jump: new Map<string, RuleTarget>(), goto: new Map<string, RuleTarget>() };
 
   /** `keep`: rules and user chains of the old table stay (--noflush); policies always do, their counters never. */
   constructor(name: TableName, family: Family, old: Table | undefined, keep: boolean) {
@@ -52,13 +54,15 @@ export class WorkingTable {
         counters: ZERO_COUNTERS,
         rules: rules as Rule[], // copied before the first change, as `shared` says
         shared: true,
+        jump: undefined,
+        goto: undefined,
       });
     }
     if (!keep || old === undefined) return;
     for (const chain of old.chains.values()) {
       if (this.#base.has(chain.name)) continue;
       const rules = chain.rules as Rule[]; // as above
-      this.#user.set(chain.name, { name: chain.name, policy: undefined, counters: ZERO_COUNTERS, rules, shared: true });
+      this.#user.set(chain.name, { ...newUserChain(chain.name), rules, shared: true });
     }
   }
 
@@ -75,12 +79,16 @@ export class WorkingTable {
     yield* this.#user.keys();
   }
 
-  chainTarget(kind: 'jump' | 'goto', chain: string): RuleTarget {
-    const known = this.#targets[kind].get(chain);
-    if (known !== undefined) return known;
-    const target: RuleTarget = { kind, chain };
-    this.#targets[kind].set(chain, target);
-    return target;
+  /** The one value of `-j NAME` or `-g NAME`; null for a built-in chain, undefined if there is no such chain. */
+  jumpTarget(name: string, isGoto: boolean): RuleTarget | null | undefined {
+    const chain = this.#user.get(name);
+    if (chain === undefined) return this.#base.has(name) ? null : undefined;
+    if (isGoto) {
+      chain.goto ??= { kind: 'goto', chain: name };
+      return chain.goto;
+    }
+    chain.jump ??= { kind: 'jump', chain: name };
+    return chain.jump;
   }
 
   #find(name: string): WorkingChain | undefined {
@@ -103,7 +111,7 @@ export class WorkingTable {
 
   newChain(name: string): Trouble | undefined {
     if (this.isChain(name) || VERDICT_NAMES.has(name)) return 'chain-exists';
-    this.#user.set(name, { name, policy: undefined, counters: ZERO_COUNTERS, rules: [], shared: false });
+    this.#user.set(name, newUserChain(name));
     return undefined;
   }
 
@@ -136,14 +144,14 @@ export class WorkingTable {
     const chain = this.#user.get(name);
     if (chain === undefined) return this.#base.has(name) ? 'built-in-chain' : 'missing-chain';
     this.#user.delete(name);
-    this.#user.set(to, { ...chain, name: to });
+    this.#user.set(to, { ...chain, name: to, jump: undefined, goto: undefined });
     for (const map of [this.#base, this.#user]) {
       for (const user of map.values()) {
         const calls = (rule: Rule): boolean =>
           (rule.target.kind === 'jump' || rule.target.kind === 'goto') && rule.target.chain === name;
         if (!user.rules.some(calls)) continue;
         user.rules = user.rules.map((rule) =>
-          calls(rule) ? { ...rule, target: this.chainTarget(rule.target.kind as 'jump' | 'goto', to) } : rule,
+          calls(rule) ? { ...rule, target: this.jumpTarget(to, rule.target.kind === 'goto')! } : rule,
         );
         user.shared = false;
       }
@@ -280,11 +288,24 @@ export class WorkingTable {
       old.bytes === bytes
     )
       return old;
-    return { name, policy, packets, bytes, rules };
+    // An array that grew by push() holds room for 17 and more; most chains have few rules.
+    return { name, policy, packets, bytes, rules: rules.length < 12 ? rules.slice() : rules };
   }
 }
 
 const VERDICT_NAMES: ReadonlySet<string> = new Set(['ACCEPT', 'DROP', 'RETURN', 'QUEUE']);
+
+function newUserChain(name: string): WorkingChain {
+  return {
+    name,
+    policy: undefined,
+    counters: ZERO_COUNTERS,
+    rules: [],
+    shared: false,
+    jump: undefined,
+    goto: undefined,
+  };
+}
 
 function emptied(chain: WorkingChain): void {
   chain.rules = [];
