@@ -178,11 +178,14 @@ class Line {
     this.text += `SPT=${view.getUint16(at)} DPT=${view.getUint16(at + 2)} `;
     if ((this.#flags & LOG_TCP_SEQUENCE) !== 0)
       this.text += `SEQ=${view.getUint32(at + 4)} ACK=${view.getUint32(at + 8)} `;
+    const offsetByte = view.getUint8(at + 12);
     const flags = view.getUint8(at + 13);
-    this.text += `WINDOW=${view.getUint16(at + 14)} RES=0x${hex2((view.getUint8(at + 12) & 15) << 2)} `;
+    this.text += `WINDOW=${view.getUint16(at + 14)} RES=0x${hex2((offsetByte & 14) << 2)} `;
+    // The lowest reserved bit is Accurate ECN's since Linux 6.15 (before, it shows in RES).
+    if ((offsetByte & 1) !== 0) this.text += 'AE ';
     for (const [bit, name] of TCP_FLAGS) if ((flags & bit) !== 0) this.text += name;
     this.text += `URGP=${view.getUint16(at + 18)} `;
-    const size = (view.getUint8(at + 12) >> 4) << 2;
+    const size = (offsetByte >> 4) << 2;
     if ((this.#flags & LOG_TCP_OPTIONS) !== 0 && size > 20) {
       if (!this.#has(at + 20, size - 20)) {
         this.text += 'OPT (TRUNCATED)';

@@ -108,6 +108,14 @@ describe('IPv4', () => {
   });
 });
 
+it('names the AE bit of TCP and shows the other reserved bits', () => {
+  const body = tcpBody({ sport: 1, dport: 2, flags: SYN });
+  body[12] = 0x5f;
+  expect(formatLogLine(packetOf(ipBytes({ ...A, protocol: 6, body })), host, '', 0)).toContain(
+    'WINDOW=65535 RES=0x38 AE SYN URGP=0 ',
+  );
+});
+
 describe('IPv6', () => {
   const udp = ipBytes({ ...A6, protocol: 17, tos: 0xb8, body: udpBody(53, 5353, new Uint8Array(8)) });
   const quote = `${head6}LEN=56 TC=184 HOPLIMIT=64 FLOWLBL=0 PROTO=UDP SPT=53 DPT=5353 LEN=16 `;
