@@ -32,6 +32,11 @@ export class ConntrackTable implements Conntrack {
     this.#tracker.settings = settings;
   }
 
+  /** Brings the table's time in step with the clock: needed before `entries` are looked at directly. */
+  sync(): void {
+    this.#tracker.syncClock();
+  }
+
   /**
    * PREROUTING and OUTPUT: gives the packet its entry and follows its protocol; sets ct, ctDir, ctInfo and the state word. Returns NF_ACCEPT,
    * or NF_DROP if the table is full. Kernel: nf_conntrack_in().

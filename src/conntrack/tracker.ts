@@ -41,14 +41,7 @@ import { findInZones, ICMP_INVALID, ICMP_SETTLED, IcmpErrors, isIcmp } from './i
 import { trackGeneric, trackGre, trackIcmp, trackIcmpv6 } from './plain.js';
 import { type ConntrackSettings, defaultConntrackSettings } from './settings.js';
 import { isTcpClosing, TcpTracker } from './tcp.js';
-import {
-  invertTuple,
-  setTupleZone,
-  TransportPlace,
-  TUPLE_WORDS,
-  tupleOfPacketAt,
-  tupleProtocol,
-} from './tuple.js';
+import { invertTuple, setTupleZone, TransportPlace, TUPLE_WORDS, tupleOfPacketAt, tupleProtocol } from './tuple.js';
 import { trackUdp, trackUdplite } from './udp.js';
 
 export interface ConntrackOptions {
