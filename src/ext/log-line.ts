@@ -85,7 +85,7 @@ class Line {
   }
 
   #incomplete(at: number): void {
-    this.text += `INCOMPLETE [${this.#packet.wireEnd - at} bytes] `;
+    this.text += `INCOMPLETE [${(this.#packet.wireEnd - at) >>> 0} bytes] `;
   }
 
   mac(device: string): void {
