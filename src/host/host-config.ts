@@ -128,6 +128,8 @@ export interface HostConfig {
   readonly sysctl: ReadonlyMap<string, string>;
   /** `conntrack -L`, to begin with; undefined: an empty table. */
   readonly conntrack?: string;
+  /** When the listings were taken, µs since the epoch: time-outs count from then. Undefined: at the first packet. */
+  readonly timeUs?: number;
   /** nfacct objects by name; value: quota in packets or bytes, or undefined for a plain counter. */
   readonly nfacct?: ReadonlyMap<string, NfacctConfig>;
 }

@@ -137,7 +137,8 @@ export class RouteTable {
   }
 
   #addPath(route: RouteConfig, devices: Devices): void {
-    const usable = (hop: NextHopConfig) => !hop.dead && devices.at(devices.indexOf(hop.device))?.up === true;
+    // A listed route is in force whatever its device's carrier, unless the kernel calls it dead.
+    const usable = (hop: NextHopConfig) => !hop.dead && devices.indexOf(hop.device) !== 0;
     const hop = route.nextHops.find(usable) ?? route.nextHops[0];
     this.paths.push({
       index: this.paths.length,
