@@ -39,6 +39,7 @@ import { EntryTable } from './entry-table.js';
 import { TRACK_ACCEPT, TRACK_INVALID, type TrackContext, type TrackResult } from './handler.js';
 import { findInZones, ICMP_INVALID, ICMP_SETTLED, IcmpErrors, isIcmp } from './icmp-error.js';
 import { trackGeneric, trackGre, trackIcmp, trackIcmpv6 } from './plain.js';
+import { SctpTracker } from './sctp.js';
 import { type ConntrackSettings, defaultConntrackSettings } from './settings.js';
 import { isTcpClosing, TcpTracker } from './tcp.js';
 import { invertTuple, setTupleZone, TransportPlace, TUPLE_WORDS, tupleOfPacketAt, tupleProtocol } from './tuple.js';
@@ -63,6 +64,7 @@ export class Tracker implements TrackContext {
   readonly #clock: Clock;
   readonly #tickUs: number;
   readonly tcp: TcpTracker;
+  readonly sctp: SctpTracker;
   readonly #icmpErrors: IcmpErrors;
   readonly #place = new TransportPlace();
   readonly #words = new Uint32Array(2 * TUPLE_WORDS);
@@ -76,6 +78,7 @@ export class Tracker implements TrackContext {
     this.settings = options.settings ?? defaultConntrackSettings();
     this.table = new EntryTable(options.rng.u32());
     this.tcp = new TcpTracker(this);
+    this.sctp = new SctpTracker(this);
     this.#icmpErrors = new IcmpErrors(this);
     this.syncClock();
   }
@@ -185,6 +188,8 @@ export class Tracker implements TrackContext {
     switch (this.#place.protocol) {
       case IPPROTO_TCP:
         return this.tcp.track(packet, off, hook);
+      case IPPROTO_SCTP:
+        return this.sctp.track(packet, off, hook);
       case IPPROTO_UDP:
         return trackUdp(this, packet, off, hook);
       case IPPROTO_UDPLITE:
