@@ -23,7 +23,7 @@ import { IPPROTO_GRE, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP } from '../net/p
 import type { NatRange } from './conntrack.js';
 import type { EntryTable } from './entry-table.js';
 import type { NatSourceIndex } from './nat-source-index.js';
-import { invertTuple, T_DST, T_PORTS, T_PROTO, T_SRC, TUPLE_WORDS, tupleHasPorts } from './tuple.js';
+import { invertTuple, T_DST, T_PORTS, T_PROTO, T_SRC, TUPLE_WORDS, tupleHasPorts, tupleZone } from './tuple.js';
 
 const RANDOM_ALL = NF_NAT_RANGE_PROTO_RANDOM | NF_NAT_RANGE_PROTO_RANDOM_FULLY;
 const MAX_ATTEMPTS = 128;
@@ -62,6 +62,7 @@ export class NatChooser {
   readonly #rng: Rng;
   readonly #tcp: TcpStates;
   readonly #inverse = new Uint32Array(TUPLE_WORDS);
+  readonly #mapped = new Uint32Array(TUPLE_WORDS);
   readonly #hashWords = new Uint32Array(4);
   chooseOffset: ChooseOffset | undefined;
 
@@ -80,7 +81,7 @@ export class NatChooser {
         if (!this.#used(tuple, entry)) return;
       } else if (this.#takeMappedSource(tuple, range, entry)) return;
     }
-    this.#chooseAddress(tuple, range, manip);
+    this.#chooseAddress(tuple, range, entry, manip);
     if (!random) {
       if ((range.flags & NF_NAT_RANGE_PROTO_SPECIFIED) !== 0) {
         if (
@@ -103,9 +104,11 @@ export class NatChooser {
   /** Kernel: find_appropriate_src(). Leaves the tuple alone unless a mapping fits and is free. */
   #takeMappedSource(tuple: Uint32Array, range: NatRange, entry: number): boolean {
     const table = this.#table;
-    const mapped = new Uint32Array(TUPLE_WORDS);
-    for (let other = this.#sources.first(tuple, 0); other !== -1; other = this.#sources.after(other, tuple, 0)) {
-      mapped.set(tuple);
+    const sources = this.#sources;
+    const mapped = this.#mapped;
+    mapped.set(tuple);
+    const proto = table.tuples[entry * 2 * TUPLE_WORDS + T_PROTO]!;
+    for (let other = sources.first(tuple, 0, proto); other !== -1; other = sources.after(other, tuple, 0, proto)) {
       const reply = (other * 2 + 1) * TUPLE_WORDS;
       for (let i = 0; i < 4; i++) mapped[T_SRC + i] = table.tuples[reply + T_DST + i]!;
       // A reply's destination part is its original's source part; ICMP keeps its id in the same half either way.
@@ -119,7 +122,8 @@ export class NatChooser {
     return false;
   }
 
-  #chooseAddress(tuple: Uint32Array, range: NatRange, manip: ManipType): void {
+  /** Kernel: find_best_ips_proto(). */
+  #chooseAddress(tuple: Uint32Array, range: NatRange, entry: number, manip: ManipType): void {
     if ((range.flags & NF_NAT_RANGE_MAP_IPS) === 0) return;
     const at = manip === NF_NAT_MANIP_SRC ? T_SRC : T_DST;
     let single = true;
@@ -132,7 +136,10 @@ export class NatChooser {
     const persistent = (range.flags & NF_NAT_RANGE_PERSISTENT) !== 0;
     // The kernel hashes addresses as they lie in memory: words in network order, loaded on a little-endian machine.
     for (let i = 0; i < 4; i++) this.#hashWords[i] = swap32(tuple[T_SRC + i]!);
-    const zone = tuple[T_PROTO]! >>> 16;
+    const { tuples } = this.#table;
+    const own = entry * 2 * TUPLE_WORDS;
+    // A zone for one direction only counts too (kernel: zone->id).
+    const zone = tupleZone(tuples, own) | tupleZone(tuples, own + TUPLE_WORDS);
     let j = jhash2(this.#hashWords, 0, 4, persistent ? 0 : (swap32(tuple[T_DST + last]!) ^ zone) >>> 0);
     let full = false;
     for (let i = 0; i <= last; i++) {
@@ -144,6 +151,7 @@ export class NatChooser {
     }
   }
 
+  /** Kernel: nf_nat_l4proto_unique_tuple(). */
   #searchPort(tuple: Uint32Array, range: NatRange, entry: number, manip: ManipType): void {
     const protocol = tuple[T_PROTO]! & 255;
     const ranged = (range.flags & NF_NAT_RANGE_PROTO_SPECIFIED) !== 0;
@@ -153,7 +161,8 @@ export class NatChooser {
     let size: number;
     if (isId) {
       min = ranged ? range.minPort : 0;
-      size = ranged ? range.maxPort - range.minPort + 1 : 65536;
+      // A range the wrong way round wraps, as the kernel's unsigned difference does.
+      size = ranged ? (range.maxPort - range.minPort + 1) >>> 0 : 65536;
     } else if (!tupleHasPorts(protocol)) {
       // GRE without its helper, and protocols without ports, keep what they have.
       return;

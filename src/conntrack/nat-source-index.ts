@@ -37,31 +37,34 @@ export class NatSourceIndex implements EntryObserver {
     if (entry >= this.#listed.length || this.#listed[entry] === 0) return;
     const next = this.#next[entry]!;
     const previous = this.#previous[entry]!;
-    if (previous === 0) this.#heads[this.#bucket(this.#table.tuples, entry * 2 * TUPLE_WORDS)] = next;
+    if (previous === 0) this.#heads[this.#bucketOf(entry)] = next;
     else this.#next[previous - 1] = next;
     if (next !== 0) this.#previous[next - 1] = previous;
     this.#listed[entry] = 0;
     this.#count--;
   }
 
-  /** Newest live entry with the source part, protocol and zone of the tuple words[at..], or -1. Go on with `after`. */
-  first(words: Uint32Array, at: number): number {
-    return this.#from(this.#heads[this.#bucket(words, at)]!, words, at);
+  /**
+   * Newest live entry with the source part of the tuple words[at..], or -1. Go on with `after`. `proto` is the T_PROTO word
+   * of the asking connection's original tuple: where zones differ by direction, the original one counts.
+   */
+  first(words: Uint32Array, at: number, proto: number): number {
+    return this.#from(this.#heads[this.#bucket(words, at, proto)]!, words, at, proto);
   }
 
   /** The next older one after `entry`, or -1. */
-  after(entry: number, words: Uint32Array, at: number): number {
-    return this.#from(this.#next[entry]!, words, at);
+  after(entry: number, words: Uint32Array, at: number, proto: number): number {
+    return this.#from(this.#next[entry]!, words, at, proto);
   }
 
-  #from(link: number, words: Uint32Array, at: number): number {
+  #from(link: number, words: Uint32Array, at: number, proto: number): number {
     const { tuples } = this.#table;
     while (link !== 0) {
       const entry = link - 1;
       const own = entry * 2 * TUPLE_WORDS;
       if (
         tuples[own + T_PORTS]! >>> 16 === words[at + T_PORTS]! >>> 16 &&
-        tuples[own + T_PROTO] === words[at + T_PROTO] &&
+        tuples[own + T_PROTO] === proto &&
         tuples[own] === words[at] &&
         tuples[own + 1] === words[at + 1] &&
         tuples[own + 2] === words[at + 2] &&
@@ -75,16 +78,21 @@ export class NatSourceIndex implements EntryObserver {
     return -1;
   }
 
-  #bucket(words: Uint32Array, at: number): number {
+  #bucket(words: Uint32Array, at: number, proto: number): number {
     let hash = Math.imul(words[at]! ^ 0x2545f491, 0x9e3779b1);
     for (let i = 1; i < 4; i++) hash = Math.imul(hash ^ (hash >>> 15) ^ words[at + i]!, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 15) ^ (words[at + T_PORTS]! >>> 16), 0x9e3779b1);
-    hash = Math.imul(hash ^ (hash >>> 13) ^ words[at + T_PROTO]!, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ proto, 0x85ebca6b);
     return (hash ^ (hash >>> 16)) & (this.#heads.length - 1);
   }
 
+  #bucketOf(entry: number): number {
+    const at = entry * 2 * TUPLE_WORDS;
+    return this.#bucket(this.#table.tuples, at, this.#table.tuples[at + T_PROTO]!);
+  }
+
   #link(entry: number): void {
-    const bucket = this.#bucket(this.#table.tuples, entry * 2 * TUPLE_WORDS);
+    const bucket = this.#bucketOf(entry);
     const head = this.#heads[bucket]!;
     this.#next[entry] = head;
     this.#previous[entry] = 0;

@@ -34,7 +34,7 @@ import type { EntryTable } from './entry-table.js';
 import { type ChooseOffset, NatChooser, type TcpStates } from './nat-choose.js';
 import { mangleOuter, mangleQuote } from './nat-mangle.js';
 import { NatSourceIndex } from './nat-source-index.js';
-import { invertTuple, T_DST, T_PROTO, T_SRC, TransportPlace, TUPLE_WORDS } from './tuple.js';
+import { invertTuple, T_DST, T_SRC, TransportPlace, TUPLE_WORDS } from './tuple.js';
 
 const NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 const DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
@@ -52,7 +52,6 @@ export class Nat {
   readonly #place = new TransportPlace();
   readonly #current = new Uint32Array(TUPLE_WORDS);
   readonly #before = new Uint32Array(TUPLE_WORDS);
-  readonly #target = new Uint32Array(TUPLE_WORDS);
   /** The range of a null binding: the single present address. */
   readonly #nullAddress = new Uint32Array(4);
   readonly #nullRange: NatRange;
@@ -90,15 +89,16 @@ export class Nat {
     const { ctInfo } = packet;
     const manip = manipOf(hook);
     if (ctInfo === IP_CT_RELATED || ctInfo === IP_CT_RELATED_REPLY) {
-      const protocol = packet.protocol;
-      if (protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6) return this.#translateError(packet, manip);
+      if (this.#place.find(packet) && this.#place.protocol === (packet.family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+        return this.#translateError(packet, manip, this.#place.off);
+      }
     }
     const isFirst = ctInfo === IP_CT_NEW || ctInfo === IP_CT_RELATED || ctInfo === IP_CT_RELATED_REPLY;
     const done = manip === NF_NAT_MANIP_SRC ? IPS_SRC_NAT_DONE : IPS_DST_NAT_DONE;
     if (isFirst && (table.status[entry]! & done) === 0) {
       const verdict = runNatTable(packet);
       if (verdict !== NF_ACCEPT) return verdict;
-      if ((table.status[entry]! & done) === 0) this.#bindNull(packet, manip, hook);
+      if ((table.status[entry]! & done) === 0 && this.#bindNull(packet, manip, hook) !== NF_ACCEPT) return NF_DROP;
     } else if (
       hook === NF_INET_POST_ROUTING &&
       table.natDevice[entry]! !== 0 &&
@@ -131,9 +131,7 @@ export class Nat {
     this.#before.set(current);
     this.#chooser.choose(current, range, entry, manip);
     if (!sameWords(current, this.#before)) {
-      const zoneAndProtocol = table.tuples[reply + T_PROTO]!;
       invertTuple(current, 0, table.tuples, reply);
-      table.tuples[reply + T_PROTO] = zoneAndProtocol;
       table.status[entry] = table.status[entry]! | (manip === NF_NAT_MANIP_SRC ? IPS_SRC_NAT : IPS_DST_NAT);
     }
     table.status[entry] = table.status[entry]! | done;
@@ -142,10 +140,10 @@ export class Nat {
   }
 
   /** Kernel: nf_nat_alloc_null_binding(): the present address as the only choice; on the source side a port may change. */
-  #bindNull(packet: Packet, manip: ManipType, hook: Hook): void {
+  #bindNull(packet: Packet, manip: ManipType, hook: Hook): number {
     const reply = (packet.ct * 2 + IP_CT_DIR_REPLY) * TUPLE_WORDS + (manip === NF_NAT_MANIP_SRC ? T_DST : T_SRC);
     for (let i = 0; i < 4; i++) this.#nullAddress[i] = this.#table.tuples[reply + i]!;
-    this.setup(packet, this.#nullRange, manip, hook);
+    return this.setup(packet, this.#nullRange, manip, hook);
   }
 
   /** Status bit that says whether the packet's direction is changed on this side. */
@@ -155,30 +153,26 @@ export class Nat {
     return (this.#table.status[packet.ct]! & bit) !== 0;
   }
 
-  /** Kernel: nf_nat_packet(). */
+  /** Makes the packet look like the inverse of the other direction. Kernel: nf_nat_packet(). */
   #rewrite(packet: Packet, manip: ManipType): number {
     if (!this.#changes(packet, manip)) return NF_ACCEPT;
     const opposite = (packet.ct * 2 + (packet.ctDir ^ 1)) * TUPLE_WORDS;
-    invertTuple(this.#table.tuples, opposite, this.#target, 0);
-    return mangleOuter(packet, this.#target, 0, manip, this.#place) ? NF_ACCEPT : NF_DROP;
+    return mangleOuter(packet, this.#table.tuples, opposite, manip, this.#place) ? NF_ACCEPT : NF_DROP;
   }
 
-  /** Kernel: nf_nat_icmp_reply_translation(), nf_nat_icmpv6_reply_translation(). */
-  #translateError(packet: Packet, manip: ManipType): number {
-    if (packet.l4Off + 8 > packet.end) return NF_DROP;
+  /** The error's header lies at `off`. Kernel: nf_nat_icmp_reply_translation(), nf_nat_icmpv6_reply_translation(). */
+  #translateError(packet: Packet, manip: ManipType, off: number): number {
     const table = this.#table;
     const status = table.status[packet.ct]!;
     if (packet.csum === CSUM_WIRE && transportChecksumState(packet) === CHECKSUM_WRONG) return NF_DROP;
-    const type = packet.view.getUint8(packet.l4Off);
+    const type = packet.view.getUint8(off);
     if (type === (packet.family === 4 ? ICMP_REDIRECT : NDISC_REDIRECT)) {
       if ((status & DONE_MASK) !== DONE_MASK || (status & NAT_MASK) !== 0) return NF_DROP;
     }
     if (!this.#changes(packet, manip)) return NF_ACCEPT;
     const opposite = (packet.ct * 2 + (packet.ctDir ^ 1)) * TUPLE_WORDS;
-    // The quoted packet went the other way: its other side changes, to the tuple itself and not its inverse.
-    if (!mangleQuote(packet, table.tuples, opposite, (manip ^ 1) as ManipType, this.#place)) return NF_DROP;
-    invertTuple(table.tuples, opposite, this.#target, 0);
-    return mangleOuter(packet, this.#target, 0, manip, this.#place) ? NF_ACCEPT : NF_DROP;
+    if (!mangleQuote(packet, off, table.tuples, opposite, manip, this.#place)) return NF_DROP;
+    return mangleOuter(packet, table.tuples, opposite, manip, this.#place) ? NF_ACCEPT : NF_DROP;
   }
 }
 

@@ -60,12 +60,13 @@ export function checksumOffsetOf(protocol: number): number {
 /**
  * Adjusts the transport checksum for a 32-bit word that changed; `pseudo`: the word belongs to the pseudo header
  * (an offloaded checksum holds just that sum, uncomplemented, and must not see changes elsewhere).
- * UDP: a checksum of 0 stays, a result of 0 becomes 0xffff (kernel: inet_proto_csum_replace4()).
+ * UDP: a checksum of 0 stays; UDP and UDP-Lite: a result of 0 becomes 0xffff (kernel: inet_proto_csum_replace4()).
  */
 export function adjustTransportChecksum(p: Packet, before: number, after: number, pseudo: boolean): void {
   const protocol = p.f[Field.Protocol]!;
   const within = checksumOffsetOf(protocol);
-  if (within === -1 || p.l4State === L4_FRAGMENT) return;
+  // Linux 6.16 took DCCP out of NAT: addresses change under its checksum.
+  if (within === -1 || protocol === IPPROTO_DCCP || p.l4State === L4_FRAGMENT) return;
   const at = p.l4Off + within;
   if (at + 2 > p.end) return;
   const old = p.view.getUint16(at);
@@ -76,7 +77,7 @@ export function adjustTransportChecksum(p: Packet, before: number, after: number
   }
   if (protocol === IPPROTO_UDP && old === 0) return;
   const updated = replaceLong(old, before, after);
-  p.view.setUint16(at, updated === 0 && protocol === IPPROTO_UDP ? 0xffff : updated);
+  p.view.setUint16(at, updated === 0 && (protocol === IPPROTO_UDP || protocol === IPPROTO_UDPLITE) ? 0xffff : updated);
 }
 
 /** Sets source or destination address; `words[at..at+4)` as in Field.Src0 (IPv4: first word only). Checksums follow. */
@@ -104,7 +105,7 @@ export function setAddress(p: Packet, destination: boolean, words: ArrayLike<num
   }
 }
 
-/** Sets source or destination port of a TCP, UDP, UDP-Lite, SCTP or DCCP packet. SCTP's CRC32c is the caller's. */
+/** Sets source or destination port of a TCP, UDP, UDP-Lite or SCTP packet. SCTP's CRC32c is the caller's. */
 export function setPort(p: Packet, destination: boolean, port: number): void {
   const slot = destination ? Field.DstPort : Field.SrcPort;
   const before = p.f[slot]!;
