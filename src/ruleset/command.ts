@@ -127,7 +127,11 @@ class CommandReader {
     this.#context = context;
     this.#words = words;
     this.#reader = new OptionReader(words, context.family);
-    this.#line = { source: context.source, start, end: context.source.text[end - 1] === '\n' ? end - 1 : end };
+    this.#line = {
+      source: context.source,
+      start,
+      end: end > start && context.source.text[end - 1] === '\n' ? end - 1 : end,
+    };
     this.#given = given;
     if (asOption && given !== undefined) {
       this.#seen.set('c', -1);

@@ -7,6 +7,7 @@ import { byteSize } from '../base/byte-size.js';
 import type { Diagnostic } from '../base/diagnostic.js';
 import { nearest } from '../base/nearest.js';
 import type { Source } from '../base/source.js';
+import { cutBytes } from '../ext/option.js';
 import { type Family, TABLE_NAMES, type TableName } from '../net/netfilter.js';
 import { CanonicalReader } from './canonical-rule.js';
 import { checkTable } from './check.js';
@@ -60,6 +61,8 @@ export function parseRuleSet(source: Source, options: ParseOptions): ParsedRuleS
 /** Most bytes of a line that iptables-restore reads at once; the rest counts as the next line. */
 const MAX_LINE_SIZE = 10239;
 const DEFAULT_MAX_ERRORS = 1000;
+/** Longest name that -E takes. */
+const MAX_RENAMED_SIZE = 31;
 
 const TROUBLE: Readonly<Record<Trouble, string>> = {
   'missing-chain': 'no such chain',
@@ -179,12 +182,17 @@ class RuleFileReader {
     this.#commandLine(table, start, end);
   }
 
+  /** Without the newline. */
+  #lineEnd(start: number, end: number): number {
+    return end > start && this.#text.charCodeAt(end - 1) === 10 ? end - 1 : end;
+  }
+
   #isCommit(start: number, end: number): boolean {
     return end - start === 7 && this.#text.startsWith('COMMIT\n', start);
   }
 
   #outsideTable(start: number, end: number): void {
-    const lineEnd = this.#text.charCodeAt(end - 1) === 10 ? end - 1 : end;
+    const lineEnd = this.#lineEnd(start, end);
     const shown = this.#text.slice(start, Math.min(lineEnd, start + 40));
     if (shown === '\r') this.#carriageReturn(start, lineEnd);
     else if (this.#isCommit(start, end)) this.#fail('outside-table', 'COMMIT without a table', start, lineEnd);
@@ -332,7 +340,7 @@ class RuleFileReader {
   /** A rule as iptables-save prints it; false if it must be read in full. */
   #quickRule(table: WorkingTable, start: number, end: number, first: number): boolean {
     const text = this.#text;
-    const lineEnd = text.charCodeAt(end - 1) === 10 ? end - 1 : end;
+    const lineEnd = this.#lineEnd(start, end);
     let at = start;
     let counters: Counters | undefined;
     if (first === 91) {
@@ -368,7 +376,7 @@ class RuleFileReader {
       return;
     }
     this.#canonical.forget();
-    const lineEnd = this.#text.charCodeAt(end - 1) === 10 ? end - 1 : end;
+    const lineEnd = this.#lineEnd(start, end);
     this.#run(table, command, from, lineEnd);
   }
 
@@ -382,7 +390,7 @@ class RuleFileReader {
   ): { readonly counters: Counters | undefined; readonly from: number; readonly to: number } | undefined {
     const line = this.#text.slice(start, end);
     const close = line.indexOf(']');
-    const lineEnd = line.endsWith('\n') ? end - 1 : end;
+    const lineEnd = this.#lineEnd(start, end);
     const refuse = (what: string): undefined => {
       this.#fail('bad-counters', `counters need ${what}`, start, lineEnd, 'write [packets:bytes] before the command');
       return undefined;
@@ -410,7 +418,7 @@ class RuleFileReader {
   }
 
   #run(table: WorkingTable, command: Command, start: number, end: number): void {
-    const { chain, chainSpan, ruleNumber } = command;
+    const { chain, ruleNumber } = command;
     const index = ruleNumber === undefined ? undefined : ruleNumber - 1;
     const name = chain ?? '';
     let trouble: Trouble | undefined;
@@ -440,8 +448,8 @@ class RuleFileReader {
         trouble = table.deleteChain(chain);
         break;
       case 'rename-chain':
-        trouble = table.renameChain(name, command.newName!);
-        break;
+        this.#rename(table, name, command, start, end);
+        return;
       case 'flush':
         trouble = table.flush(chain);
         break;
@@ -461,7 +469,23 @@ class RuleFileReader {
         if (trouble === undefined && command.andZero) trouble = table.zero(chain, undefined);
         break;
     }
-    if (trouble === undefined) return;
+    if (trouble !== undefined) this.#troubled(table, command, trouble, start, end);
+  }
+
+  /** 1.8.9 does not look at the new name's length before the library does; the kernel keeps 29 bytes. */
+  #rename(table: WorkingTable, name: string, command: Command, start: number, end: number): void {
+    const to = command.newName!;
+    if (to === '' || byteSize(to) > MAX_RENAMED_SIZE) {
+      this.#fail('bad-chain-name', `cannot rename to "${to}"`, start, end, `1 to ${MAX_NAME_SIZE} bytes`);
+      return;
+    }
+    const trouble = table.renameChain(name, cutBytes(to, MAX_NAME_SIZE + 1));
+    if (trouble !== undefined) this.#troubled(table, command, trouble, start, end);
+  }
+
+  #troubled(table: WorkingTable, command: Command, trouble: Trouble, start: number, end: number): void {
+    const { chain, chainSpan } = command;
+    const name = chain ?? '';
     const atLine = trouble === 'no-such-rule' || chain === undefined;
     const from = atLine ? start : chainSpan.start;
     const to = atLine ? end : chainSpan.end;
