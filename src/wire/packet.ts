@@ -47,11 +47,12 @@ export const L4_OK = 0;
 export const L4_FRAGMENT = 1;
 /** The header that extensions need is incomplete (they hotdrop). */
 export const L4_SHORT = 2;
-/** IPv6: no header to be found behind a later fragment's extension header (kernel: -ENOENT). */
-export const L4_ABSENT = 3;
-/** IPv6: the extension chain runs past the packet (kernel: -EBADMSG; `-p` hotdrops). */
+/**
+ * IPv6: the extension chain runs past the packet, or goes on behind a later fragment's header where nothing can be read
+ * (kernel: -EBADMSG, -ENOENT; `-p` hotdrops either way).
+ */
 export const L4_BROKEN = 4;
-export type L4State = 0 | 1 | 2 | 3 | 4;
+export type L4State = 0 | 1 | 2 | 4;
 
 /** Bytes of transport header that the kernel's own match of a protocol insists on, by protocol number; 0: none. */
 const L4_MINIMUM = new Uint8Array(256);
@@ -274,7 +275,7 @@ export class Packet {
     return PARSE_OK;
   }
 
-  /** Kernel: ipv6_find_hdr(skb, &protoff, -1, &frag_off, &flags) with IP6_FH_F_AUTH, as ip6_packet_match() calls it. */
+  /** Kernel: ipv6_find_hdr(skb, &protoff, -1, &frag_off, NULL), as ip6_packet_match() calls it: AH is walked over. */
   #walkExtensions(firstHeader: number, start: number): void {
     const { view, f } = this;
     let next = firstHeader;
@@ -284,16 +285,16 @@ export class Packet {
     f[Field.FragOff] = 0;
     this.l4State = L4_OK;
     f[Field.SrcPort] = f[Field.DstPort] = f[Field.Icmp] = f[Field.TcpFlags] = 0;
-    while (isExtensionHeader(next) && next !== IPPROTO_NONE && next !== IPPROTO_AH) {
-      if (at + 8 > this.end) {
-        // An extension header is never shorter than 8 bytes; the kernel asks for its first two.
-        if (at + 2 > this.end || next === IPPROTO_FRAGMENT) {
-          this.l4State = L4_BROKEN;
-          break;
-        }
+    while (isExtensionHeader(next) && next !== IPPROTO_NONE) {
+      // The kernel asks for what it reads, not for the whole header.
+      const needed = next === IPPROTO_FRAGMENT || next === IPPROTO_ROUTING ? 4 : 2;
+      if (at + needed > this.end) {
+        this.l4State = L4_BROKEN;
+        break;
       }
       const following = view.getUint8(at);
-      let size = (view.getUint8(at + 1) + 1) << 3;
+      const units = view.getUint8(at + 1);
+      let size = next === IPPROTO_AH ? (units + 2) << 2 : (units + 1) << 3;
       if (next === IPPROTO_FRAGMENT) {
         const frag = view.getUint16(at + 2);
         this.fragmentHeaderOff = at;
@@ -301,7 +302,7 @@ export class Packet {
         f[Field.FragOff] = frag & 0xfff8;
         if ((frag & 0xfff8) !== 0) {
           if (isExtensionHeader(following) && following !== IPPROTO_NONE) {
-            this.l4State = L4_ABSENT;
+            this.l4State = L4_BROKEN;
           } else {
             next = following;
             this.l4State = L4_FRAGMENT;

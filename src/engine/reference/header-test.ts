@@ -4,7 +4,7 @@
  */
 import type { AddressTest, DeviceTest, Rule } from '../../ruleset/model.js';
 import { Field } from '../../wire/field.js';
-import { L4_ABSENT, L4_BROKEN, type Packet } from '../../wire/packet.js';
+import { L4_BROKEN, type Packet } from '../../wire/packet.js';
 
 /** Name of the first test that fails, or undefined if all pass. May set `packet.hotdrop`. */
 export function failedHeaderTest(rule: Rule, packet: Packet, inName: string, outName: string): string | undefined {
@@ -17,7 +17,6 @@ export function failedHeaderTest(rule: Rule, packet: Packet, inName: string, out
       packet.hotdrop = true;
       return '-p';
     }
-    if (packet.family === 6 && packet.l4State === L4_ABSENT) return '-p';
     if ((packet.protocol === rule.protocol.number) === rule.protocol.invert) return '-p';
   }
   if (rule.fragment !== undefined && (packet.f[Field.FragOff]! !== 0) !== rule.fragment) return '-f';
