@@ -38,6 +38,7 @@ type Protocol = NonNullable<Rule['protocol']>;
 /** Value of a piece of text; null: not for this reader. */
 type Cache<V> = Map<string, V | null>;
 
+const RECENT_HOSTS = 256;
 const HOST_MASK: Words6 = [0xffffffff, 0, 0, 0];
 const NO_VALUES: readonly string[] = [];
 const NONE: RuleTarget = { kind: 'none' };
@@ -54,14 +55,11 @@ export class CanonicalReader {
     new Map(),
   ];
   /** Tests of single IPv4 hosts met lately, by a hash of the address. */
-  readonly #recentHosts: readonly [(AddressTest | undefined)[], (AddressTest | undefined)[]] = [
-    new Array<undefined>(1024).fill(undefined),
-    new Array<undefined>(1024).fill(undefined),
-  ];
+  readonly #recentHosts: readonly [(AddressTest | undefined)[], (AddressTest | undefined)[]] = [[], []];
   readonly #devices: readonly [Cache<DeviceTest>, Cache<DeviceTest>] = [new Map(), new Map()];
   readonly #protocols: readonly [Cache<Protocol | undefined>, Cache<Protocol | undefined>] = [new Map(), new Map()];
-  readonly #matches = new PieceCache<MatchUse>();
-  readonly #targets = new PieceCache<RuleTarget>();
+  readonly #matches: PieceCache<MatchUse>;
+  readonly #targets: PieceCache<RuleTarget>;
   /** Hash of the piece that #pieceEnd went over last. */
   #pieceHash = 0;
   /** Matches of the rule being read; reused. */
@@ -80,6 +78,9 @@ export class CanonicalReader {
     this.#family = family;
     this.#registry = registry;
     this.#announced = announced;
+    for (const list of this.#recentHosts) for (let i = 0; i < RECENT_HOSTS; i++) list.push(undefined);
+    this.#matches = new PieceCache(source.text.length);
+    this.#targets = new PieceCache(source.text.length);
   }
 
   /** Must be called after every other change to a table: the chain last appended to may be another array now. */
@@ -280,7 +281,7 @@ export class CanonicalReader {
     }
     if (dots !== 3 || octet === -1) return undefined;
     address = address * 256 + octet;
-    const slot = (address ^ (address >>> 10)) & 1023;
+    const slot = (address ^ (address >>> 8)) & (RECENT_HOSTS - 1);
     const known = this.#recentHosts[invert]![slot];
     if (known !== undefined && known.address[0] === address) return known;
     const test: AddressTest = { address: [address, 0, 0, 0], mask: HOST_MASK, invert: invert === 1 };
@@ -465,35 +466,46 @@ class PieceOption implements GivenOption {
   }
 }
 
-/** Slots of a piece cache; a power of two. */
-const PIECE_SLOTS = 1 << 14;
+/** Most slots of a piece cache; a power of two. */
+const MAX_PIECE_SLOTS = 1 << 14;
 
 /**
  * Values of pieces of the text seen lately, under the piece and the rule's protocol (what an option means may depend on
  * it). Each slot holds the piece met last: room is bounded, and a hit makes no string.
  */
 class PieceCache<V> {
-  readonly #pieces: (string | undefined)[] = new Array<undefined>(PIECE_SLOTS).fill(undefined);
-  readonly #keys = new Int32Array(PIECE_SLOTS);
-  readonly #values: (V | null | undefined)[] = new Array<undefined>(PIECE_SLOTS).fill(undefined);
+  readonly #mask: number;
+  readonly #pieces: (string | undefined)[];
+  readonly #keys: Int32Array;
+  readonly #values: (V | null | undefined)[];
+
+  /** `textSize`: of the file; a small one needs few slots. */
+  constructor(textSize: number) {
+    let slots = 16;
+    while (slots < MAX_PIECE_SLOTS && slots * 64 < textSize) slots *= 2;
+    this.#mask = slots - 1;
+    this.#pieces = new Array<undefined>(slots).fill(undefined);
+    this.#keys = new Int32Array(slots);
+    this.#values = new Array<undefined>(slots).fill(undefined);
+  }
 
   /** Undefined: not there. Null: known not to be for the quick reader. */
   get(text: string, start: number, end: number, key: number, hash: number): V | null | undefined {
-    const slot = slotOf(hash, key);
+    const slot = this.#slot(hash, key);
     const piece = this.#pieces[slot];
     if (piece === undefined || piece.length !== end - start || this.#keys[slot] !== key) return undefined;
     return text.startsWith(piece, start) ? this.#values[slot] : undefined;
   }
 
   set(text: string, start: number, end: number, key: number, hash: number, value: V | null): void {
-    const slot = slotOf(hash, key);
+    const slot = this.#slot(hash, key);
     this.#pieces[slot] = text.slice(start, end);
     this.#keys[slot] = key;
     this.#values[slot] = value;
   }
-}
 
-function slotOf(hash: number, key: number): number {
-  const mixed = Math.imul(hash ^ key, 0x9e3779b1);
-  return (mixed ^ (mixed >>> 15)) & (PIECE_SLOTS - 1);
+  #slot(hash: number, key: number): number {
+    const mixed = Math.imul(hash ^ key, 0x9e3779b1);
+    return (mixed ^ (mixed >>> 15)) & this.#mask;
+  }
 }

@@ -553,10 +553,21 @@ class CommandReader {
 
   // ---- the whole
 
-  /** What a rule for the other family must still satisfy: good extension values; mandatory options are not asked for. */
+  /**
+   * What a rule for the other family must still satisfy: good extension values and, if its command came before, a target
+   * that there is. Mandatory options are not asked for.
+   */
   #parseSkipped(): void {
     for (const instance of [...this.#matches, ...(this.#target === undefined ? [] : [this.#target])])
       if (instance.given.length > 0) this.#parseInstance(instance, true);
+    const jump = this.#jump;
+    if (jump === undefined || this.#command === undefined || !RULE_COMMANDS.has(this.#command)) return;
+    const { registry, family } = this.#context;
+    const exists =
+      isVerdict(jump.name) ||
+      this.#context.jumpTarget(jump.name, jump.isGoto) !== undefined ||
+      registry.findTarget(jump.name, family) !== undefined;
+    if (!exists) this.#unknownExtension('target', jump.name, jump.word);
   }
 
   #parseInstance(instance: Instance<Extension>, lenient: boolean): unknown {
