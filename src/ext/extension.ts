@@ -77,6 +77,8 @@ interface ExtensionBase<V> {
   requires?(value: V): readonly NamedObject[];
   /** True if its state spans connections (nth, limit, recent, quota …): a replay with it runs as one job. */
   readonly spansConnections?: boolean;
+  /** True if bound functions keep nothing of their rule, so that rules with equal values may share one. Default false. */
+  shares?(value: V): boolean;
 }
 
 export interface MatchExt<V = unknown> extends ExtensionBase<V> {

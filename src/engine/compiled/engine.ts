@@ -37,7 +37,7 @@ import {
   PASSED,
   type RuleStore,
 } from './rule-store.js';
-import { type CompiledChain, CompiledTable } from './table.js';
+import { type CompiledChain, CompiledTable, HASHED } from './table.js';
 
 export interface CompiledEngine extends Engine {
   /** Which plan a chain got, why, and what in it is tested rule by rule. */
@@ -52,17 +52,19 @@ export function compiledEngine(ruleSet: RuleSet, env: (table: TableName) => Bind
 /** What decided, told only if somebody asks. */
 class LazyDecision implements Decision {
   table: CompiledTable | undefined = undefined;
-  compiled: CompiledChain | undefined = undefined;
+  chainNumber = -1;
   /** Rule number, or NO_RULE for the policy. */
   rule = NO_RULE;
 
   get chain(): Chain | undefined {
-    return this.compiled === undefined ? undefined : this.table?.modelOf(this.compiled);
+    const compiled = this.table?.chains[this.chainNumber];
+    return compiled === undefined ? undefined : this.table?.modelOf(compiled);
   }
 
   get ruleIndex(): number {
-    if (this.rule === NO_RULE || this.compiled === undefined) return -1;
-    return this.table?.indexOf(this.compiled, this.rule) ?? -1;
+    const compiled = this.table?.chains[this.chainNumber];
+    if (this.rule === NO_RULE || compiled === undefined) return -1;
+    return this.table?.indexOf(compiled, this.rule) ?? -1;
   }
 }
 
@@ -109,28 +111,28 @@ class Compiled implements CompiledEngine {
   #walk(table: CompiledTable, base: CompiledChain, bottom: number, packet: Packet): number {
     const { store } = table;
     const jumps = this.#jumps;
-    let chain = base;
+    let chain = base.number;
     let frame = this.#frameTop;
-    let rule = this.#enter(store, chain, packet);
+    let rule = this.#enter(table, chain, packet);
     for (;;) {
       if (rule < 0) {
         if (rule === BROKEN_PACKET) return this.#decide(table, chain, store.brokenAt, NF_DROP);
         if (jumps.top === bottom) {
           base.packets += 1;
           base.bytes += packet.f[Field.Length]!;
-          return this.#decide(table, base, NO_RULE, policyVerdict(base));
+          return this.#decide(table, base.number, NO_RULE, policyVerdict(base));
         }
         jumps.pop();
-        chain = table.chains[jumps.chain]!;
+        chain = jumps.chain;
         frame = jumps.frame;
-        this.#frameTop = chain.plan === undefined ? frame : frame + chain.plan.frameSize;
-        rule = this.#after(store, chain, jumps.rule, frame, packet);
+        this.#frameTop = frame;
+        rule = this.#after(table, chain, jumps.rule, frame, packet);
         continue;
       }
-      store.count(rule, packet.f[Field.Length]!);
+      store.count(rule, 1, packet.f[Field.Length]!);
       switch (store.action(rule)) {
         case DO_NONE:
-          rule = this.#after(store, chain, rule, frame, packet);
+          rule = this.#after(table, chain, rule, frame, packet);
           break;
         case DO_ACCEPT:
           return this.#decide(table, chain, rule, NF_ACCEPT);
@@ -139,22 +141,24 @@ class Compiled implements CompiledEngine {
         case DO_QUEUE:
           return this.#decide(table, chain, rule, NF_QUEUE);
         case DO_JUMP:
-          jumps.push(chain.number, rule, frame);
-          chain = table.chains[store.argument(rule)]!;
+          jumps.push(chain, rule, frame);
+          chain = store.argument(rule);
           frame = this.#frameTop;
-          rule = this.#enter(store, chain, packet);
+          rule = this.#enter(table, chain, packet);
           break;
         case DO_GOTO:
-          chain = table.chains[store.argument(rule)]!;
+          chain = store.argument(rule);
           frame = this.#frameTop;
-          rule = this.#enter(store, chain, packet);
+          rule = this.#enter(table, chain, packet);
           break;
         case DO_EXTENSION: {
           const verdict = store.targetFunction(rule)(packet);
           this.#effects++;
           if (verdict === XT_CONTINUE) {
-            if (packet.traced) return this.#exactly(table, base, chain, store.next(rule), bottom, packet);
-            rule = this.#after(store, chain, rule, frame, packet);
+            if (packet.traced) {
+              return this.#exactly(table, base, table.chains[chain]!, store.next(rule), bottom, packet);
+            }
+            rule = this.#after(table, chain, rule, frame, packet);
           } else if (verdict === XT_RETURN) {
             rule = NO_RULE;
           } else {
@@ -169,9 +173,10 @@ class Compiled implements CompiledEngine {
   }
 
   /** First rule of the chain that matches; makes the frame of a hashed plan at the top. */
-  #enter(store: RuleStore, chain: CompiledChain, packet: Packet): number {
-    const { plan } = chain;
-    if (plan === undefined) return firstMatch(store, chain.first, packet);
+  #enter(table: CompiledTable, chain: number, packet: Packet): number {
+    const start = table.starts[chain]!;
+    if (start !== HASHED) return firstMatch(table.store, start, packet);
+    const plan = table.plans[chain]!;
     const frame = this.#frameTop;
     this.#frameTop += plan.frameSize;
     if (this.#frameTop > this.#frames.length) this.#frames = growInt32(this.#frames, this.#frameTop);
@@ -179,10 +184,12 @@ class Compiled implements CompiledEngine {
     return plan.next(this.#frames, frame, packet);
   }
 
-  /** The next rule behind `rule` that matches. */
-  #after(store: RuleStore, chain: CompiledChain, rule: number, frame: number, packet: Packet): number {
-    const { plan } = chain;
-    if (plan === undefined) return firstMatch(store, store.next(rule), packet);
+  /** The next rule behind `rule` that matches; the chain's frame is the top one again. */
+  #after(table: CompiledTable, chain: number, rule: number, frame: number, packet: Packet): number {
+    const { store } = table;
+    if (table.starts[chain] !== HASHED) return firstMatch(store, store.next(rule), packet);
+    const plan = table.plans[chain]!;
+    this.#frameTop = frame + plan.frameSize;
     if (this.#frames[frame + FRAME_EFFECTS] !== (this.#effects | 0)) {
       plan.start(this.#frames, frame, rule, this.#effects);
     }
@@ -202,10 +209,10 @@ class Compiled implements CompiledEngine {
     return verdict;
   }
 
-  #decide(table: CompiledTable, chain: CompiledChain, rule: number, verdict: number): number {
+  #decide(table: CompiledTable, chain: number, rule: number, verdict: number): number {
     const { decision } = this;
     decision.table = table;
-    decision.compiled = chain;
+    decision.chainNumber = chain;
     decision.rule = rule;
     return verdict;
   }
@@ -245,7 +252,6 @@ class Compiled implements CompiledEngine {
 /** The first rule from `rule` on whose program passes, in a linear chain. Per packet: allocates nothing. */
 function firstMatch(store: RuleStore, from: number, packet: Packet): number {
   for (let rule = from; rule !== -1; rule = store.next(rule)) {
-    if (store.program(rule) === 0) return rule;
     const result = store.passes(rule, packet);
     if (result === FAILED) continue;
     return result === PASSED ? rule : BROKEN_PACKET;

@@ -18,7 +18,7 @@ import type { CompiledChain, CompiledTable } from './table.js';
 /** Where a walk ended. */
 export interface Decided {
   table: CompiledTable | undefined;
-  compiled: CompiledChain | undefined;
+  chainNumber: number;
   rule: number;
 }
 
@@ -72,7 +72,7 @@ export class ExactWalk {
           at = store.next(at);
           continue;
         }
-        store.count(at, packet.length);
+        store.count(at, 1, packet.length);
         if (packet.traced) logTrace(env, tracePrefix(name, table.modelOf(chain), table.indexOf(chain, at)), packet);
         sink?.matched(name, table.modelOf(chain), table.indexOf(chain, at), packet);
 
@@ -106,7 +106,7 @@ export class ExactWalk {
 
   #failedTest(table: CompiledTable, rule: number, packet: Packet, inName: string, outName: string): string | undefined {
     const { store } = table;
-    const model = store.models[rule]!;
+    const model = store.model(rule);
     const header = failedHeaderTest(model, packet, inName, outName);
     if (header !== undefined) return header;
     let ordinal = 0;
@@ -114,7 +114,7 @@ export class ExactWalk {
       let match = this.#bound.get(use);
       if (match === undefined) {
         if (loweredMatch(use, store.env.family) === undefined) {
-          match = store.matchFunction(rule, ordinal++, use.ext.spansConnections === true);
+          match = store.matchFunctionOf(rule, ordinal++);
         } else {
           match = use.ext.bind(use.value, store.env);
           this.#bound.set(use, match);
@@ -137,7 +137,7 @@ export class ExactWalk {
 
   #decide(table: CompiledTable, chain: CompiledChain, rule: number, verdict: number): number {
     this.#decided.table = table;
-    this.#decided.compiled = chain;
+    this.#decided.chainNumber = chain.number;
     this.#decided.rule = rule;
     return verdict;
   }

@@ -13,9 +13,8 @@
 import { growInt32 } from '../../base/grow.js';
 import type { Packet } from '../../wire/packet.js';
 import type { Step } from './lower.js';
-import { encodeSteps } from './program.js';
 import { RESIDUAL_FRAME, ResidualList } from './residual-list.js';
-import { FAILED, HOTDROP, PASSED, type RuleStore } from './rule-store.js';
+import { FAILED, HOTDROP, type RuleStore } from './rule-store.js';
 import { LEVELS, type Placement, placementAt } from './shape.js';
 import { Subtable } from './subtable.js';
 
@@ -51,11 +50,10 @@ export class HashedPlan {
   #freeEntry = -1;
   /** Rules inserted since the plan was made that found no subtable. */
   misfitCount = 0;
-  readonly #code: number[] = [];
 
   /**
    * Makes the plan of a chain: `rules` in order, with their steps. Undefined if it would spare no rule's test.
-   * Writes the rules' programs.
+   * Takes from the programs what keys answer.
    */
   static build(
     store: RuleStore,
@@ -90,11 +88,8 @@ export class HashedPlan {
     for (let i = rules.length - 1; i >= 0; i--) {
       const rule = rules[i]!;
       const chosen = placed[i];
-      if (chosen === undefined) {
-        this.#write(rule, -1, steps[i]!);
-        continue;
-      }
-      this.#write(rule, chosen.level, chosen.placement.rest);
+      if (chosen === undefined) continue;
+      store.setProgram(rule, chosen.placement.rest, chosen.level);
       for (const { shape, slots, masks, key } of chosen.placement.keys) {
         let subtable = this.#byShape.get(shape);
         if (subtable === undefined) {
@@ -165,7 +160,7 @@ export class HashedPlan {
       frames[frame + FRAME_HEAD + best] = entries[2 * entry + 1]!;
       best = this.#bestOf(frames, frame, looked);
       const rule = entries[2 * entry]!;
-      const result = store.program(rule) === 0 ? PASSED : store.passes(rule, packet);
+      const result = store.passes(rule, packet);
       if (result !== FAILED) {
         frames[frame + FRAME_BEST] = best;
         return result === HOTDROP ? BROKEN_PACKET : rule;
@@ -221,7 +216,7 @@ export class HashedPlan {
     for (let level = 0; level < LEVELS.length; level++) {
       const placement = placementAt(steps, level);
       if (placement === undefined || !placement.keys.every(({ shape }) => this.#byShape.has(shape))) continue;
-      this.#write(rule, level, placement.rest);
+      this.#store.setProgram(rule, placement.rest, level);
       let lowered = false;
       for (const { shape, key } of placement.keys) {
         const subtable = this.#byShape.get(shape)!;
@@ -232,7 +227,6 @@ export class HashedPlan {
       return;
     }
     this.misfitCount++;
-    this.#write(rule, -1, steps);
     this.#residual.insert(rule);
   }
 
@@ -256,11 +250,6 @@ export class HashedPlan {
       });
     }
     this.#sortSubtables();
-  }
-
-  #write(rule: number, level: number, rest: readonly Step[]): void {
-    encodeSteps(rest, this.#code);
-    this.#store.setProgram(rule, this.#code, level);
   }
 
   #link(subtable: Subtable, words: readonly number[], rule: number): void {

@@ -3,7 +3,7 @@
  * missing transport header never get here (they take the exact walk), so a lowered transport match needs no look at
  * the header itself.
  */
-import type { FieldTest, MatchUse } from '../../ext/extension.js';
+import type { FieldTest, MatchUse, TargetUse } from '../../ext/extension.js';
 import type { Family } from '../../net/netfilter.js';
 import type { AddressTest, DeviceTest, Rule } from '../../ruleset/model.js';
 import { Field } from '../../wire/field.js';
@@ -47,13 +47,17 @@ export function lowerRule(rule: Rule, family: Family, names: DeviceNames): Step[
   for (const use of rule.matches) {
     const tests = loweredMatch(use, family);
     if (tests === undefined) {
-      const { kind, spansConnections } = use.ext;
-      steps.push({ kind: 'call', ordinal: ordinal++, stateful: spansConnections === true, match: kind });
+      steps.push({ kind: 'call', ordinal: ordinal++, stateful: isStateful(use), match: use.ext.kind });
     } else {
       for (const test of tests) steps.push(lowerFieldTest(test));
     }
   }
   return steps;
+}
+
+/** True if its bound function keeps state of its rule, which starts anew when the table changes. */
+export function isStateful(use: MatchUse | TargetUse): boolean {
+  return use.ext.spansConnections === true && use.ext.shares?.(use.value) !== true;
 }
 
 /** Field tests of a match, or undefined if it must be called. */

@@ -54,13 +54,11 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
   }
   const { store } = table;
   const residual = plan.residualRules().map((rule): ResidualReport => {
-    const steps = lowerRule(store.models[rule]!, store.env.family, table.names);
+    const steps = lowerRule(store.model(rule), store.env.family, table.names);
     return { ruleIndex: table.indexOf(chain, rule), tests: steps.map(describe) };
   });
   const hashed = chain.count - residual.length;
-  const partlyHashed = table
-    .rulesOf(chain)
-    .filter((rule) => store.level(rule) >= 0 && store.program(rule) !== 0).length;
+  const partlyHashed = table.rulesOf(chain).filter((rule) => store.level(rule) >= 0 && !store.isEmpty(rule)).length;
   return {
     ...head,
     plan: 'hashed',
@@ -82,7 +80,7 @@ function whyLinear(table: CompiledTable, chain: CompiledChain): string {
   const { store } = table;
   const hashable = table
     .rulesOf(chain)
-    .filter((rule) => placementAt(lowerRule(store.models[rule]!, store.env.family, table.names), 0) !== undefined);
+    .filter((rule) => placementAt(lowerRule(store.model(rule), store.env.family, table.names), 0) !== undefined);
   if (hashable.length === 0) return 'no rule tests a field for a value before a match that must be called';
   return chain.plannedCount <= table.linearMax
     ? `${chain.count} rules are tested faster than a look-up takes`

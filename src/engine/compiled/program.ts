@@ -1,7 +1,6 @@
 /**
- * Steps as words of one shared array, and the loop that runs them.
- * Layout of a step: op | slot << 8 | count << 16, then its operands; a program ends with OP_END. Address 0 holds the
- * empty program.
+ * Steps as words behind a rule's record (rule-store.ts has the loop that runs them).
+ * Layout of a step: op | slot << 8 | count << 16, then its operands; a program ends with OP_END, the empty one has no words.
  */
 import { assertNever } from '../../base/assert.js';
 import type { Step } from './lower.js';
@@ -18,20 +17,20 @@ export const OP_NOT_ADDRESS = 5;
 /** pattern */
 export const OP_DEVICE = 6;
 export const OP_NOT_DEVICE = 7;
-/** Calls a match; `count` is its ordinal in the rule. */
+/** place of the function; `count` is the match's ordinal among those that the rule calls */
 export const OP_CALL = 8;
 /** The same for a match with state in the rule: bound anew after every change of its table. */
 export const OP_CALL_STATEFUL = 9;
 export const OP_NEVER = 10;
 
-/** Words of the program of these steps, OP_END included; [] stands for the empty program. */
-export function encodeSteps(steps: readonly Step[], out: number[]): void {
+/** Words of the program of these steps; `places` has the place of each called match's function, by ordinal. */
+export function encodeSteps(steps: readonly Step[], places: readonly number[], out: number[]): void {
   out.length = 0;
-  for (const step of steps) encodeStep(step, out);
+  for (const step of steps) encodeStep(step, places, out);
   if (out.length > 0) out.push(OP_END);
 }
 
-function encodeStep(step: Step, out: number[]): void {
+function encodeStep(step: Step, places: readonly number[], out: number[]): void {
   switch (step.kind) {
     case 'equal':
       out.push(OP_EQUAL | (step.slot << 8), step.mask, step.value);
@@ -55,7 +54,7 @@ function encodeStep(step: Step, out: number[]): void {
       out.push((step.invert ? OP_NOT_DEVICE : OP_DEVICE) | (step.slot << 8), step.pattern);
       return;
     case 'call':
-      out.push((step.stateful ? OP_CALL_STATEFUL : OP_CALL) | (step.ordinal << 16));
+      out.push((step.stateful ? OP_CALL_STATEFUL : OP_CALL) | (step.ordinal << 16), places[step.ordinal]!);
       return;
     case 'never':
       out.push(OP_NEVER);

@@ -1,23 +1,23 @@
 /**
- * The rules of one table as parallel typed arrays, by rule number; numbers of removed rules are used again. Here too:
- * the arena of their programs and the functions that they call.
+ * The rules of one table in one array, and the functions that they call. A rule's number is where its record begins;
+ * records of a chain lie one behind the other, so that a packet that walks a short chain reads memory in a row.
  *
  * `label` orders the rules of a chain: a rule put between two others gets a label between theirs, so that inserting
  * into a chain of 50,000 moves nothing. What remembers rules remembers numbers and compares labels.
  */
-import { growInt32 } from '../../base/grow.js';
-import type { BindEnv, MatchFn, TargetFn } from '../../ext/extension.js';
+import type { BindEnv, MatchFn, MatchUse, TargetFn, TargetUse } from '../../ext/extension.js';
+import type { Family } from '../../net/netfilter.js';
 import type { Rule } from '../../ruleset/model.js';
 import type { Packet } from '../../wire/packet.js';
 import type { DeviceNames } from './device-names.js';
-import { loweredMatch } from './lower.js';
+import { isStateful, loweredMatch, type Step } from './lower.js';
 import {
+  encodeSteps,
   OP_CALL,
   OP_CALL_STATEFUL,
   OP_DEVICE,
   OP_END,
   OP_EQUAL,
-  OP_NEVER,
   OP_NO_RANGES,
   OP_NOT_ADDRESS,
   OP_NOT_DEVICE,
@@ -42,211 +42,236 @@ export const FAILED = 0;
 export const PASSED = 1;
 export const HOTDROP = 2;
 
-/** Room left for rules and words that patches bring before the arrays must grow. */
-const SPARE = 64;
-
-/**
- * A rule's record: 48 bytes that lie together, since a packet that meets a rule reads most of it. Words of `ints` from
- * rule × INTS: next rule of the chain or -1, program that must pass (in a hashed chain without the tests that the key
- * has answered), action, argument of the action, first of the rule's places for functions, level of its key in the
- * chain's hashed plan (-1: none). Numbers of `floats` from rule × FLOATS, over the same bytes: packets, bytes, label.
+/*
+ * A record, in 32-bit words from the rule's number (which is even: the numbers among them are 64 bits wide):
+ *   0 next rule of the chain, or -1
+ *   1 action | (level of its key in the chain's hashed plan + 1) << 8 (0: in no subtable)
+ *   2 argument of the action
+ *   3 first of its own places for functions, or -1
+ *   4 index of its model
+ *   5 words of its program in use | words reserved << 16
+ *   6 packets, 8 bytes, 10 label: float64
+ *  12 the program that must pass; in a hashed chain without the tests that the key has answered
  */
-const INTS = 12;
 const NEXT = 0;
-const PROGRAM = 1;
-const ACTION = 2;
-const ARGUMENT = 3;
-const FUNCTIONS = 4;
-const LEVEL = 5;
-const FLOATS = 6;
+const ACTION = 1;
+const ARGUMENT = 2;
+const FUNCTIONS = 3;
+const MODEL = 4;
+const PROGRAM_SIZE = 5;
 const PACKETS = 3;
 const BYTES = 4;
 const LABEL = 5;
-const RECORD_SIZE = 48;
+const RECORD_WORDS = 12;
+
+/** Words left free for rules that patches bring before the array must grow. */
+const SPARE_WORDS = 1024;
+/** Bound for good: needs no look at when it was. */
+const FOREVER = 0x7fffffff;
 
 export class RuleStore {
   readonly env: BindEnv;
   readonly names: DeviceNames;
-  ints: Int32Array;
-  floats: Float64Array;
-  readonly models: (Rule | undefined)[] = [];
-  words: Int32Array;
-  #wordCount = 1;
-  /** Ends of freed programs and function runs, by size. */
-  readonly #freeWords = new Map<number, number[]>();
-  readonly #freeFunctions = new Map<number, number[]>();
-  readonly #freeRules: number[] = [];
+  ints: Int32Array = new Int32Array(SPARE_WORDS);
+  floats: Float64Array = new Float64Array(this.ints.buffer);
+  #used = 0;
+  readonly #models: (Rule | undefined)[] = [];
+  readonly #freeModels: number[] = [];
+  /** Numbers of removed rules, by words of the record. */
+  readonly #freeRecords = new Map<number, number[]>();
   readonly #functions: (MatchFn | TargetFn | undefined)[] = [];
-  /** Table change at which a stateful function was bound. */
-  #boundAt: Int32Array = new Int32Array(0);
+  readonly #freeFunctions = new Map<number, number[]>();
+  /** Table change at which a function was bound, by place. */
+  readonly #boundAt: number[] = [];
+  /** Places of functions that rules with equal values share, by extension and value as printed. */
+  readonly #shared = new Map<string, number>();
+  readonly #code: number[] = [];
   /** Counts the changes of the table. */
   change = 0;
   /** The rule at which the last HOTDROP happened. */
   brokenAt = -1;
 
-  constructor(env: BindEnv, names: DeviceNames, expected: number) {
-    const records = new ArrayBuffer((expected + SPARE) * RECORD_SIZE);
+  constructor(env: BindEnv, names: DeviceNames) {
     this.env = env;
     this.names = names;
-    this.ints = new Int32Array(records);
-    this.floats = new Float64Array(records);
-    this.words = new Int32Array(expected + SPARE);
   }
 
-  /** A number for a new rule, its counters at zero. */
-  add(model: Rule): number {
-    const reused = this.#freeRules.pop();
-    const rule = reused ?? this.models.length;
-    if ((rule + 1) * INTS > this.ints.length) this.#growRecords();
-    this.models[rule] = model;
-    const at = rule * INTS;
-    this.ints.fill(0, at, at + INTS);
-    this.ints[at + NEXT] = this.ints[at + FUNCTIONS] = this.ints[at + LEVEL] = -1;
+  /** Stores a rule with all its tests as its program; returns its number. Its counters are zero, its place is open. */
+  add(model: Rule, steps: readonly Step[]): number {
+    const own = ownUses(model, this.env.family).length;
+    const base = own === 0 ? -1 : this.#reserveFunctions(own);
+    encodeSteps(steps, this.#places(model, base), this.#code);
+    const size = RECORD_WORDS + this.#code.length + (this.#code.length & 1);
+    let rule = this.#freeRecords.get(size)?.pop();
+    if (rule === undefined) {
+      rule = this.#used;
+      this.#used += size;
+      if (this.#used > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3);
+    }
+    const { ints } = this;
+    ints.fill(0, rule, rule + size);
+    ints[rule + NEXT] = -1;
+    ints[rule + FUNCTIONS] = base;
+    ints[rule + MODEL] = this.#freeModels.pop() ?? this.#models.length;
+    this.#models[ints[rule + MODEL]!] = model;
+    ints[rule + PROGRAM_SIZE] = this.#code.length | ((size - RECORD_WORDS) << 16);
+    for (let i = 0; i < this.#code.length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
+    this.#bindStateful(model, base);
     return rule;
   }
 
+  /** Gives back all that the rule holds. */
+  remove(rule: number): void {
+    const model = this.model(rule);
+    const base = this.ints[rule + FUNCTIONS]!;
+    if (base !== -1) {
+      const own = ownUses(model, this.env.family).length;
+      this.#functions.fill(undefined, base, base + own);
+      pushFree(this.#freeFunctions, own, base);
+    }
+    const index = this.ints[rule + MODEL]!;
+    this.#models[index] = undefined;
+    this.#freeModels.push(index);
+    pushFree(this.#freeRecords, RECORD_WORDS + (this.ints[rule + PROGRAM_SIZE]! >>> 16), rule);
+  }
+
+  /** After a load: gives back the room that growing took in advance, but for some. */
+  trim(): void {
+    this.#resize(this.#used + SPARE_WORDS);
+  }
+
+  #resize(words: number): void {
+    const before = this.ints;
+    this.ints = new Int32Array(words + (words & 1));
+    this.floats = new Float64Array(this.ints.buffer);
+    this.ints.set(before.subarray(0, Math.min(before.length, this.ints.length)));
+  }
+
   next(rule: number): number {
-    return this.ints[rule * INTS + NEXT]!;
+    return this.ints[rule + NEXT]!;
   }
   setNext(rule: number, next: number): void {
-    this.ints[rule * INTS + NEXT] = next;
+    this.ints[rule + NEXT] = next;
   }
   label(rule: number): number {
-    return this.floats[rule * FLOATS + LABEL]!;
+    return this.floats[(rule >> 1) + LABEL]!;
   }
   setLabel(rule: number, label: number): void {
-    this.floats[rule * FLOATS + LABEL] = label;
+    this.floats[(rule >> 1) + LABEL] = label;
   }
   action(rule: number): number {
-    return this.ints[rule * INTS + ACTION]!;
+    return this.ints[rule + ACTION]! & 255;
   }
   argument(rule: number): number {
-    return this.ints[rule * INTS + ARGUMENT]!;
+    return this.ints[rule + ARGUMENT]!;
   }
   setAction(rule: number, action: number, argument: number): void {
-    this.ints[rule * INTS + ACTION] = action;
-    this.ints[rule * INTS + ARGUMENT] = argument;
+    this.ints[rule + ACTION] = (this.ints[rule + ACTION]! & ~255) | action;
+    this.ints[rule + ARGUMENT] = argument;
   }
-  program(rule: number): number {
-    return this.ints[rule * INTS + PROGRAM]!;
-  }
+  /** Level of the rule's key in the chain's hashed plan, or -1. */
   level(rule: number): number {
-    return this.ints[rule * INTS + LEVEL]!;
+    return (this.ints[rule + ACTION]! >> 8) - 1;
   }
-  functionBase(rule: number): number {
-    return this.ints[rule * INTS + FUNCTIONS]!;
+  /** True if there is nothing to test. */
+  isEmpty(rule: number): boolean {
+    return (this.ints[rule + PROGRAM_SIZE]! & 0xffff) === 0;
+  }
+  model(rule: number): Rule {
+    return this.#models[this.ints[rule + MODEL]!]!;
   }
   packets(rule: number): number {
-    return this.floats[rule * FLOATS + PACKETS]!;
+    return this.floats[(rule >> 1) + PACKETS]!;
   }
   bytes(rule: number): number {
-    return this.floats[rule * FLOATS + BYTES]!;
+    return this.floats[(rule >> 1) + BYTES]!;
   }
-  /** Counts one packet of `size` bytes. */
-  count(rule: number, size: number): void {
-    const at = rule * FLOATS;
-    this.floats[at + PACKETS]! += 1;
+  /** Counts packets of `size` bytes together. */
+  count(rule: number, packets: number, size: number): void {
+    const at = rule >> 1;
+    this.floats[at + PACKETS]! += packets;
     this.floats[at + BYTES]! += size;
   }
 
-  /** Replaces the program of a rule and notes the level of its key. */
-  setProgram(rule: number, code: readonly number[], level: number): void {
-    this.#freeProgram(this.program(rule));
-    this.ints[rule * INTS + PROGRAM] = this.#storeProgram(code);
-    this.ints[rule * INTS + LEVEL] = level;
+  /** Replaces the program by some of the rule's tests and notes the level of its key (-1: none). */
+  setProgram(rule: number, steps: readonly Step[], level: number): void {
+    const { ints } = this;
+    const hasCalls = steps.some(({ kind }) => kind === 'call');
+    encodeSteps(steps, hasCalls ? this.#places(this.model(rule), ints[rule + FUNCTIONS]!) : [], this.#code);
+    ints[rule + PROGRAM_SIZE] = (ints[rule + PROGRAM_SIZE]! & ~0xffff) | this.#code.length;
+    for (let i = 0; i < this.#code.length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
+    ints[rule + ACTION] = (ints[rule + ACTION]! & 255) | ((level + 1) << 8);
   }
 
-  /** Gives back all that the rule holds; `functionCount` as it was reserved. */
-  remove(rule: number, functionCount: number): void {
-    this.#freeProgram(this.ints[rule * INTS + PROGRAM]!);
-    if (functionCount > 0) {
-      const base = this.ints[rule * INTS + FUNCTIONS]!;
-      this.#functions.fill(undefined, base, base + functionCount);
-      pushFree(this.#freeFunctions, functionCount, base);
+  /** Place of the function of the rule's target, an extension. */
+  targetPlace(rule: number): number {
+    return this.#places(this.model(rule), this.ints[rule + FUNCTIONS]!).at(-1)!;
+  }
+
+  #reserveFunctions(count: number): number {
+    const reused = this.#freeFunctions.get(count)?.pop();
+    if (reused !== undefined) return reused;
+    for (let i = 0; i < count; i++) {
+      this.#functions.push(undefined);
+      this.#boundAt.push(0);
     }
-    this.models[rule] = undefined;
-    this.#freeRules.push(rule);
+    return this.#functions.length - count;
   }
 
-  /** Stores a program and returns where it begins; the empty one is at 0. */
-  #storeProgram(code: readonly number[]): number {
-    if (code.length === 0) return 0;
-    let at = this.#freeWords.get(code.length)?.pop();
-    if (at === undefined) {
-      at = this.#wordCount;
-      this.#wordCount += code.length;
-      if (this.#wordCount > this.words.length) this.words = growInt32(this.words, this.#wordCount);
+  /** Places of the functions that the rule calls: its matches by ordinal, then its target. */
+  #places(model: Rule, base: number): number[] {
+    let own = base;
+    return calledUses(model, this.env.family).map((use) => (isShared(use) ? this.#sharedPlace(use) : own++));
+  }
+
+  #sharedPlace(use: MatchUse | TargetUse): number {
+    const key = `${use.ext.kind} ${use.ext.print(use.value, this.env.family)}`;
+    let place = this.#shared.get(key);
+    if (place === undefined) {
+      place = this.#reserveFunctions(1);
+      this.#shared.set(key, place);
     }
-    for (let i = 0; i < code.length; i++) this.words[at + i] = code[i]!;
-    return at;
-  }
-
-  #freeProgram(at: number): void {
-    if (at !== 0) pushFree(this.#freeWords, programSize(this.words, at), at);
-  }
-
-  /** Reserves `count` places for functions of a rule. They are bound when first called, but for stateful ones. */
-  reserveFunctions(rule: number, count: number): void {
-    let base = this.#freeFunctions.get(count)?.pop();
-    if (base === undefined) {
-      base = this.#functions.length;
-      for (let i = 0; i < count; i++) this.#functions.push(undefined);
-      if (this.#functions.length > this.#boundAt.length) {
-        this.#boundAt = growInt32(this.#boundAt, this.#functions.length);
-      }
-    }
-    this.ints[rule * INTS + FUNCTIONS] = base;
+    return place;
   }
 
   /** Binds the rule's stateful extensions now: who comes first settles what a name's shared state is. */
-  bindStateful(rule: number): void {
-    const { matches, target } = this.models[rule]!;
-    let ordinal = 0;
-    for (const use of matches) {
-      if (loweredMatch(use, this.env.family) !== undefined) continue;
-      if (use.ext.spansConnections === true) this.#bindMatch(rule, ordinal);
-      ordinal++;
-    }
-    if (target.kind === 'extension' && target.use.ext.spansConnections === true) this.#bindTarget(rule);
+  #bindStateful(model: Rule, base: number): void {
+    ownUses(model, this.env.family).forEach((use, i) => {
+      if (isStateful(use)) this.#bind(use, base + i);
+    });
   }
 
-  /** The rule's match by ordinal among those that must be called. */
-  matchFunction(rule: number, ordinal: number, stateful: boolean): MatchFn {
-    const place = this.ints[rule * INTS + FUNCTIONS]! + ordinal;
-    const bound = this.#functions[place];
-    if (bound === undefined || (stateful && this.#boundAt[place] !== this.change))
-      return this.#bindMatch(rule, ordinal);
-    return bound as MatchFn; // places below the target's hold matches
+  #bind(use: MatchUse | TargetUse, place: number): MatchFn | TargetFn {
+    const bound = use.ext.bind(use.value, this.env);
+    this.#functions[place] = bound;
+    this.#boundAt[place] = isStateful(use) ? this.change : FOREVER;
+    return bound;
+  }
+
+  /** The rule's match by ordinal among those that must be called, at `place`. */
+  matchFunction(rule: number, ordinal: number, place: number, stateful: boolean): MatchFn {
+    let bound = this.#functions[place];
+    if (bound === undefined || (stateful && this.change !== 0 && this.#boundAt[place] !== this.change)) {
+      bound = this.#bind(calledUses(this.model(rule), this.env.family)[ordinal]!, place);
+    }
+    return bound as MatchFn; // a match's place holds its function
+  }
+
+  /** The same without the place at hand. */
+  matchFunctionOf(rule: number, ordinal: number): MatchFn {
+    const use = calledUses(this.model(rule), this.env.family)[ordinal]!;
+    const place = this.#places(this.model(rule), this.ints[rule + FUNCTIONS]!)[ordinal]!;
+    return this.matchFunction(rule, ordinal, place, isStateful(use));
   }
 
   /** The rule's target, an extension. */
   targetFunction(rule: number): TargetFn {
-    const place = this.ints[rule * INTS + ARGUMENT]!;
-    const bound = this.#functions[place];
-    if (bound === undefined || (this.change !== 0 && this.#boundAt[place]! < this.change))
-      return this.#bindTarget(rule);
-    return bound as TargetFn; // the place of the rule's target
-  }
-
-  #bindMatch(rule: number, ordinal: number): MatchFn {
-    const place = this.ints[rule * INTS + FUNCTIONS]! + ordinal;
-    const opaque = this.models[rule]!.matches.filter((use) => loweredMatch(use, this.env.family) === undefined);
-    const { ext, value } = opaque[ordinal]!;
-    const bound = ext.bind(value, this.env);
-    this.#functions[place] = bound;
-    this.#boundAt[place] = this.change;
-    return bound;
-  }
-
-  #bindTarget(rule: number): TargetFn {
-    const place = this.ints[rule * INTS + ARGUMENT]!;
-    const { target } = this.models[rule]!;
-    if (target.kind !== 'extension') throw new Error('bug: bound target is no extension');
-    const bound = target.use.ext.bind(target.use.value, this.env);
-    this.#functions[place] = bound;
-    // A target without state need never be bound again.
-    this.#boundAt[place] = target.use.ext.spansConnections === true ? this.change : FOREVER;
-    return bound;
+    const place = this.ints[rule + ARGUMENT]!;
+    let bound = this.#functions[place];
+    if (bound === undefined || (this.change !== 0 && this.#boundAt[place]! < this.change)) {
+      bound = this.#bind(calledUses(this.model(rule), this.env.family).at(-1)!, place);
+    }
+    return bound as TargetFn; // a target's place holds its function
   }
 
   /**
@@ -254,9 +279,10 @@ export class RuleStore {
    * Per packet: allocates nothing once the rule's functions are bound.
    */
   passes(rule: number, packet: Packet): number {
-    const words = this.words;
+    const words = this.ints;
     const f = packet.f;
-    let at = this.ints[rule * INTS + PROGRAM]!;
+    if ((words[rule + PROGRAM_SIZE]! & 0xffff) === 0) return PASSED;
+    let at = rule + RECORD_WORDS;
     for (;;) {
       const word = words[at]!;
       const slot = (word >> 8) & 255;
@@ -304,14 +330,14 @@ export class RuleStore {
           break;
         case OP_CALL:
         case OP_CALL_STATEFUL: {
-          const match = this.matchFunction(rule, word >>> 16, (word & 255) === OP_CALL_STATEFUL);
+          const match = this.matchFunction(rule, word >>> 16, words[at + 1]!, (word & 255) === OP_CALL_STATEFUL);
           const matched = match(packet);
           if (packet.hotdrop) {
             this.brokenAt = rule;
             return HOTDROP;
           }
           if (!matched) return FAILED;
-          at += 1;
+          at += 2;
           break;
         }
         default:
@@ -320,55 +346,26 @@ export class RuleStore {
     }
   }
 
-  /** Bytes of the arrays that hold rules, programs and functions; closures of bound functions are not in it. */
+  /** Bytes of the arrays; closures of bound functions are not in it. */
   get byteSize(): number {
-    const pointers = 8 * (this.models.length + this.#functions.length);
-    return this.ints.byteLength + this.words.byteLength + this.#boundAt.byteLength + pointers;
-  }
-
-  #growRecords(): void {
-    const before = this.ints;
-    const records = new ArrayBuffer(Math.ceil(before.length / INTS / 2 + 1) * 3 * RECORD_SIZE);
-    this.ints = new Int32Array(records);
-    this.floats = new Float64Array(records);
-    this.ints.set(before);
+    return this.ints.byteLength + 8 * (this.#models.length + 2 * this.#functions.length);
   }
 }
 
-const FOREVER = 0x7fffffff;
+/** Matches that must be called, in order, then the target if it is an extension. */
+function calledUses(model: Rule, family: Family): (MatchUse | TargetUse)[] {
+  const uses: (MatchUse | TargetUse)[] = model.matches.filter((use) => loweredMatch(use, family) === undefined);
+  if (model.target.kind === 'extension') uses.push(model.target.use);
+  return uses;
+}
 
-/** Size of the program at `at`, OP_END included. */
-function programSize(words: Int32Array, at: number): number {
-  let end = at;
-  for (;;) {
-    const word = words[end]!;
-    switch (word & 255) {
-      case OP_END:
-        return end + 1 - at;
-      case OP_EQUAL:
-      case OP_UNEQUAL:
-        end += 3;
-        break;
-      case OP_RANGES:
-      case OP_NO_RANGES:
-        end += 1 + ((word >>> 16) << 1);
-        break;
-      case OP_NOT_ADDRESS:
-        end += 9;
-        break;
-      case OP_DEVICE:
-      case OP_NOT_DEVICE:
-        end += 2;
-        break;
-      case OP_CALL:
-      case OP_CALL_STATEFUL:
-      case OP_NEVER:
-        end += 1;
-        break;
-      default:
-        throw new Error(`bug: unknown op ${word & 255}`);
-    }
-  }
+/** Those of them whose function is the rule's own. */
+function ownUses(model: Rule, family: Family): (MatchUse | TargetUse)[] {
+  return calledUses(model, family).filter((use) => !isShared(use));
+}
+
+function isShared(use: MatchUse | TargetUse): boolean {
+  return use.ext.shares?.(use.value) === true;
 }
 
 function pushFree(free: Map<number, number[]>, size: number, at: number): void {

@@ -9,7 +9,6 @@ import type { Counted } from '../counters.js';
 import { DeviceNames } from './device-names.js';
 import { HashedPlan } from './hashed-plan.js';
 import { lowerRule, type Step } from './lower.js';
-import { encodeSteps } from './program.js';
 import {
   DO_ACCEPT,
   DO_DROP,
@@ -30,6 +29,8 @@ const LINEAR_MAX = 8;
 const ORDERED_FROM = 32;
 /** Distance of labels as first dealt: room for 20 halvings and more between two rules. */
 const LABEL_STEP = 2 ** 20;
+/** In `starts`: the chain has a hashed plan. */
+export const HASHED = -2;
 
 export class CompiledChain {
   readonly name: string;
@@ -72,18 +73,20 @@ export class CompiledTable {
   readonly chains: (CompiledChain | undefined)[] = [];
   /** Base chain by hook. */
   readonly bases: (CompiledChain | undefined)[] = new Array(HOOK_COUNT).fill(undefined);
+  /** By chain number: its first rule, -1 for an empty chain, or HASHED. */
+  starts: Int32Array = new Int32Array(16);
+  /** By chain number. */
+  readonly plans: (HashedPlan | undefined)[] = [];
   readonly #byName = new Map<string, CompiledChain>();
   readonly #freeNumbers: number[] = [];
-  readonly #code: number[] = [];
 
   constructor(table: Table, env: BindEnv) {
     this.name = table.name;
     this.names = new DeviceNames(env.host);
-    let ruleCount = 0;
-    for (const chain of table.chains.values()) ruleCount += chain.rules.length;
-    this.store = new RuleStore(env, this.names, ruleCount);
+    this.store = new RuleStore(env, this.names);
     for (const chain of table.chains.values()) this.#addChain(chain);
     for (const chain of table.chains.values()) this.#fill(this.chain(chain.name), chain.rules);
+    this.store.trim();
   }
 
   chain(name: string): CompiledChain {
@@ -97,6 +100,7 @@ export class CompiledTable {
     const number = this.#freeNumbers.pop() ?? this.chains.length;
     const chain = new CompiledChain(model, number);
     this.chains[number] = chain;
+    this.#enlist(chain);
     this.#byName.set(chain.name, chain);
     if (chain.policy !== undefined) {
       const hook = (HOOK_CHAINS as readonly string[]).indexOf(chain.name);
@@ -111,8 +115,9 @@ export class CompiledTable {
     const rules: number[] = [];
     const steps: Step[][] = [];
     for (const model of models) {
-      const rule = store.add(model);
-      steps.push(this.#prepare(rule, model));
+      const lowered = lowerRule(model, store.env.family, this.names);
+      const rule = this.#add(model, lowered);
+      steps.push(lowered);
       store.setLabel(rule, (rules.length + 1) * LABEL_STEP);
       if (rules.length > 0) store.setNext(rules.at(-1)!, rule);
       rules.push(rule);
@@ -124,14 +129,11 @@ export class CompiledTable {
     this.#choosePlan(chain, rules, steps);
   }
 
-  /** Everything of a new rule but its place and program; returns its steps. */
-  #prepare(rule: number, model: Rule): Step[] {
+  /** Stores a rule with its action. */
+  #add(model: Rule, steps: readonly Step[]): number {
     const { store } = this;
-    const steps = lowerRule(model, store.env.family, this.names);
-    let functionCount = steps.reduce((sum, step) => sum + (step.kind === 'call' ? 1 : 0), 0);
+    const rule = store.add(model, steps);
     const { target } = model;
-    if (target.kind === 'extension') functionCount++;
-    if (functionCount > 0) store.reserveFunctions(rule, functionCount);
     switch (target.kind) {
       case 'none':
         store.setAction(rule, DO_NONE, 0);
@@ -144,24 +146,23 @@ export class CompiledTable {
         store.setAction(rule, target.kind === 'jump' ? DO_JUMP : DO_GOTO, this.chain(target.chain).number);
         break;
       case 'extension':
-        store.setAction(rule, DO_EXTENSION, store.functionBase(rule) + functionCount - 1);
+        store.setAction(rule, DO_EXTENSION, store.targetPlace(rule));
     }
-    if (functionCount > 0) store.bindStateful(rule);
-    return steps;
+    return rule;
   }
 
+  /** Chooses the plan of a chain whose rules have all their tests as programs. */
   #choosePlan(chain: CompiledChain, rules: readonly number[], steps: readonly (readonly Step[])[]): void {
     chain.plannedCount = rules.length;
     chain.plan = rules.length > LINEAR_MAX ? HashedPlan.build(this.store, rules, steps) : undefined;
-    if (chain.plan !== undefined) return;
-    rules.forEach((rule, i) => {
-      this.#writeLinear(rule, steps[i]!);
-    });
+    this.#enlist(chain);
   }
 
-  #writeLinear(rule: number, steps: readonly Step[]): void {
-    encodeSteps(steps, this.#code);
-    this.store.setProgram(rule, this.#code, -1);
+  /** Notes where a walk through the chain begins. */
+  #enlist(chain: CompiledChain): void {
+    this.plans[chain.number] = chain.plan;
+    if (chain.number >= this.starts.length) this.starts = growInt32(this.starts, chain.number + 1);
+    this.starts[chain.number] = chain.plan === undefined ? chain.first : HASHED;
   }
 
   /** One `iptables-restore --noflush` of this table. */
@@ -216,8 +217,8 @@ export class CompiledTable {
     invariant(index >= 0 && index <= chain.count, `no place ${index} in chain ${chain.name}`);
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
     const after = before === -1 ? chain.first : store.next(before);
-    const rule = store.add(model);
-    const steps = this.#prepare(rule, model);
+    const steps = lowerRule(model, store.env.family, this.names);
+    const rule = this.#add(model, steps);
     store.setNext(rule, after);
     if (before === -1) chain.first = rule;
     else store.setNext(before, rule);
@@ -235,9 +236,8 @@ export class CompiledTable {
       if (chain.plan.misfitCount > 8 + chain.plannedCount / 8) this.#plan(chain);
     } else if (chain.count > LINEAR_MAX && chain.count >= 2 * chain.plannedCount) {
       this.#plan(chain);
-    } else {
-      this.#writeLinear(rule, steps);
     }
+    this.#enlist(chain);
   }
 
   /** A label between those of the neighbours; when there is none left, the whole chain gets new ones. */
@@ -259,7 +259,11 @@ export class CompiledTable {
     this.#choosePlan(
       chain,
       rules,
-      rules.map((rule) => lowerRule(store.models[rule]!, store.env.family, this.names)),
+      rules.map((rule) => {
+        const steps = lowerRule(store.model(rule), store.env.family, this.names);
+        store.setProgram(rule, steps, -1);
+        return steps;
+      }),
     );
   }
 
@@ -269,34 +273,27 @@ export class CompiledTable {
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
     const rule = before === -1 ? chain.first : store.next(before);
     const after = store.next(rule);
-    const steps = lowerRule(store.models[rule]!, store.env.family, this.names);
-    chain.plan?.remove(rule, steps);
+    chain.plan?.remove(rule, lowerRule(store.model(rule), store.env.family, this.names));
     if (before === -1) chain.first = after;
     else store.setNext(before, after);
     if (after === -1) chain.last = before;
     chain.order?.copyWithin(index, index + 1, chain.count);
     chain.count--;
-    this.#release(rule);
+    store.remove(rule);
+    this.#enlist(chain);
   }
 
   #empty(chain: CompiledChain): void {
     for (let rule = chain.first; rule !== -1; ) {
       const next = this.store.next(rule);
-      this.#release(rule);
+      this.store.remove(rule);
       rule = next;
     }
     chain.first = chain.last = -1;
     chain.count = chain.plannedCount = 0;
     chain.plan = undefined;
     chain.order = undefined;
-  }
-
-  #release(rule: number): void {
-    const { store } = this;
-    const model = store.models[rule]!;
-    const steps = lowerRule(model, store.env.family, this.names);
-    const calls = steps.reduce((sum, step) => sum + (step.kind === 'call' ? 1 : 0), 0);
-    store.remove(rule, calls + (model.target.kind === 'extension' ? 1 : 0));
+    this.#enlist(chain);
   }
 
   /** Rule numbers in order. */
@@ -345,7 +342,7 @@ export class CompiledTable {
       policy: chain.policy,
       packets: chain.basePackets,
       bytes: chain.baseBytes,
-      rules: this.rulesOf(chain).map((rule) => this.store.models[rule]!),
+      rules: this.rulesOf(chain).map((rule) => this.store.model(rule)),
     };
     return chain.model;
   }

@@ -41,6 +41,7 @@ export const statistic: MatchExt<StatisticMatch> = {
   kind: 'statistic',
   families: [4, 6],
   spansConnections: true,
+  shares: (m) => m.mode === 'random',
   options: [
     { name: '--mode' },
     { name: '--probability', invert: true },
