@@ -158,7 +158,7 @@ export class Host {
       nowUs: () => this.clock.nowUs,
     };
     this.#answers4 = new Answers4(port, this.routing4, devices, settings, limit, this.#rng.u32());
-    this.#answers6 = new Answers6(port, this.routing6, devices, settings, limit);
+    this.#answers6 = new Answers6(port, this.routing6, devices, settings, limit, this.neighbours);
     this.#localEnd = new LocalEnd(this.#answers4, this.#answers6, settings, options.sockets);
     this.#reassembly = new Reassembly(
       this.clock,
@@ -230,6 +230,19 @@ export class Host {
   /** Index of a device by name, 0: none. */
   deviceIndex(name: string): number {
     return this.devices.indexOf(name);
+  }
+
+  /** Index of the device by which the host would send to an address (words as in Field.Src0); 0: there is no route. */
+  deviceTowards(family: Family, words: ArrayLike<number>): number {
+    const p = this.#pool.acquire();
+    p.family = family;
+    const found =
+      family === 4
+        ? this.routing4.output(p, words[0]!, 0, 0, 0, 0, true)
+        : this.routing6.output(p, words, 0, [0, 0, 0, 0], 0, 0, 0);
+    const device = found ? p.outDevice : 0;
+    this.#pool.release(p);
+    return device;
   }
 
   /** Frames sent by a device. */
@@ -484,7 +497,11 @@ export class Host {
       this.#drop(p, 'forward', 'TTL exceeded');
       return;
     }
-    if (p.receivedOn !== p.outDevice) {
+    if (p.receivedOn === p.outDevice) {
+      const path = this.routing6.path(p.route);
+      if (path !== undefined && path.gatewayFamily !== 0) this.#answers6.sendRedirect(p, path.gateway, 0);
+      else this.#answers6.sendRedirect(p, f, Field.Dst0);
+    } else {
       if ((f[Field.Src0]! | f[Field.Src1]! | f[Field.Src2]! | f[Field.Src3]!) === 0) {
         this.#drop(p, 'forward', 'source address may not be forwarded');
         return;

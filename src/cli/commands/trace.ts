@@ -1,0 +1,197 @@
+/** `chainwalk trace RULES|BUNDLE PACKET`: the walk of one packet, told step by step. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { referenceEngine } from '../../engine/reference/walk.js';
+import type { InFrame } from '../../host/event.js';
+import type { Host } from '../../host/host.js';
+import { describePacket } from '../../replay/describe.js';
+import { WENT_OUT } from '../../replay/direction.js';
+import { FrameSource } from '../../replay/frame-source.js';
+import { type DescribedPacket, parsePacketText } from '../../replay/packet-text.js';
+import { makeReplayHost, type ReplayHost } from '../../replay/replay-host.js';
+import { ReplaySession } from '../../replay/session.js';
+import { emptyTotals } from '../../replay/totals.js';
+import { TraceStory } from '../../report/trace-text.js';
+import { Packet } from '../../wire/packet.js';
+import { emitIp, sizeOf } from '../../wire/repr.js';
+import {
+  type CaptureArgument,
+  forEachMerged,
+  forEachRecord,
+  parseCaptureArguments,
+  surveyNames,
+} from '../capture-input.js';
+import { paintFor } from '../colour.js';
+import { EXIT_BAD_INPUT, Failure } from '../failure.js';
+import { addHostOptions, type HostInput, type HostInputOptions, readHostInput } from '../host-input.js';
+import { printDiagnostics, printMessage, printResult } from '../output.js';
+
+interface Options extends HostInputOptions {
+  readonly read?: readonly string[];
+  readonly packet?: number;
+  readonly in?: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+/** Room before the IP packet for a link header. */
+const HEADROOM = 64;
+
+export function register(program: Command): void {
+  const command = program
+    .command('trace')
+    .description('explain one packet: every hook, table, chain and rule it meets, what matched and why not')
+    .argument('<rules|bundle>', 'rule file or bundle folder')
+    .argument('[packet]', 'the packet in words; or take it from a capture with -r')
+    .option(
+      '-r, --read <capture>',
+      'capture that holds the packet; those before it are replayed first (repeatable, IFACE=FILE)',
+      (text: string, before: readonly string[] = []) => [...before, text],
+    )
+    .option('--packet <n>', 'number of the packet in the capture, from 1', (text) => {
+      const value = Number(text);
+      if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number, 1 or more');
+      return value;
+    })
+    .option('--in <iface>', 'interface that the packet comes in by (default: the one that leads to its source)')
+    .option('--all', 'every rule that did not match on a line of its own')
+    .option('--json', 'the steps as JSON')
+    .addHelpText(
+      'after',
+      `
+A packet in words: PROTOCOL SOURCE[:PORT] > DESTINATION[:PORT] [words]
+  words: TCP flags (syn, ack, …), echo-request, local (sent by the host itself), df,
+  in=IFACE ttl= tos= mark= len= seq= ack= win= mss= id= type= code=
+
+Examples:
+  chainwalk trace rules/kubernetes/node1 "tcp 172.30.0.178:40000 > 172.30.1.1:30100 syn"
+  chainwalk trace rules/router/router -r pcaps/router/router/any.pcap --packet 12`,
+    );
+  addHostOptions(command).action(trace);
+}
+
+async function trace(rulesPath: string, packetText: string | undefined, options: Options): Promise<void> {
+  const captures = parseCaptureArguments(options.read ?? []);
+  if ((packetText === undefined) === (captures.length === 0))
+    throw new Failure('error: say the packet in words, or a capture with -r CAPTURE --packet N');
+  if (captures.length > 0 && options.packet === undefined)
+    throw new Failure('error: -r needs --packet N, the number of the packet');
+  if (captures.length > 0) return traceCaptured(rulesPath, captures, options);
+  const { packet, diagnostics } = parsePacketText(packetText!);
+  printDiagnostics(diagnostics);
+  if (packet === undefined) {
+    process.exitCode = EXIT_BAD_INPUT;
+    return;
+  }
+  const named = options.in ?? packet.inDevice;
+  const input = readHostInput(rulesPath, options, named === undefined ? [] : [named], new Set());
+  const made = makeHost(input, options);
+  const { host } = made;
+  const story = listen(made, options);
+  const frame = frameOf(packet, host, named);
+  const view = new Packet();
+  view.attach(frame.bytes, frame.view);
+  if (frame.family === 4) view.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+  else view.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+  const how = packet.isLocal ? "the host's own" : `in by ${host.devices.at(frame.device)?.name ?? '?'}`;
+  tell(story, options, `${describePacket(view)}, ${view.length} bytes, ${how}`, input.assumed, () => {
+    if (packet.isLocal) host.sendLocal(frame);
+    else host.receive(frame);
+  });
+}
+
+async function traceCaptured(rulesPath: string, captures: readonly CaptureArgument[], options: Options): Promise<void> {
+  const names = await surveyNames(captures);
+  const input = readHostInput(rulesPath, options, names.devices, names.bare);
+  const made = makeHost(input, options);
+  const source = new FrameSource(input.config, captures, {
+    inDevices: new Set(options.in === undefined ? [] : [options.in]),
+    local: false,
+  });
+  const totals = emptyTotals();
+  totals.captures.push(...captures.map((c) => ({ name: c.name, device: c.device ?? '', records: 0 })));
+  const session = new ReplaySession(made, source, totals, {});
+  await forEachRecord(captures, (i, record) => session.survey(i, record));
+  let found = false;
+  const probe = new Packet();
+  const faults = await forEachMerged(
+    captures,
+    (i, record) => {
+      if (found) return;
+      if (totals.records + 1 !== options.packet) {
+        session.replay(i, record);
+        return;
+      }
+      found = true;
+      const skipped = source.take(i, record);
+      if (skipped !== undefined) throw new Failure(`packet ${options.packet} is passed over: ${skipped}`);
+      const { frame, way } = source;
+      probe.attach(frame.bytes, frame.view);
+      if (frame.family === 4) probe.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+      else probe.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+      const device = source.deviceName(frame.device);
+      const head = `packet ${options.packet}: ${describePacket(probe)}, ${probe.length} bytes, ${way === WENT_OUT ? `sent by ${device}` : `in by ${device}`}`;
+      tell(listen(made, options), options, head, [...input.assumed, ...source.assumptions], () =>
+        session.replay(i, record),
+      );
+    },
+    () => {},
+  );
+  for (const fault of faults) printMessage(fault);
+  if (faults.length > 0) process.exitCode = EXIT_BAD_INPUT;
+  if (!found) throw new Failure(`error: there is no packet ${options.packet}: the captures hold ${totals.records}`);
+}
+
+function makeHost(input: HostInput, options: Options): ReplayHost {
+  return makeReplayHost(input.config, {
+    ruleSet4: input.ruleSet4,
+    ruleSet6: input.ruleSet6,
+    buildEngine: referenceEngine,
+    seed: options.seed,
+    hz: options.hz,
+    assumeNeighbours: input.isPlain,
+  });
+}
+
+function listen(made: ReplayHost, options: Options): TraceStory {
+  const story = new TraceStory(made.conntrack, {
+    paint: paintFor(process.stdout),
+    all: options.all === true,
+    deviceName: (index) => made.host.devices.at(index)?.name ?? '',
+  });
+  story.attach([made.host.engine(4), made.host.engine(6)]);
+  return story;
+}
+
+function tell(story: TraceStory, options: Options, head: string, assumed: readonly string[], walk: () => void): void {
+  walk();
+  if (options.json === true) {
+    printResult(`${JSON.stringify({ packet: head, assumed, steps: story.steps })}\n`);
+    return;
+  }
+  const notes = assumed.map((sentence) => `assumed: ${sentence}`);
+  printResult(`${[head, '', ...story.lines, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n')}\n`);
+}
+
+/** The described packet as a frame on the device that it comes in by: the one named, or the one that its source is behind. */
+function frameOf(packet: DescribedPacket, host: Host, named: string | undefined): InFrame {
+  const size = sizeOf(packet.ip);
+  const bytes = new Uint8Array(HEADROOM + size + HEADROOM);
+  emitIp(packet.ip, bytes, HEADROOM);
+  let device = named === undefined ? 0 : host.deviceIndex(named);
+  if (named !== undefined && device === 0) throw new Failure(`error: the host has no interface "${named}"`);
+  if (device === 0) device = host.deviceTowards(packet.ip.family, packet.isLocal ? packet.ip.dst : packet.ip.src);
+  if (device === 0) throw new Failure('error: no route tells the interface of the packet: say it with --in IFACE');
+  return {
+    bytes,
+    view: new DataView(bytes.buffer),
+    start: 0,
+    l3Off: HEADROOM,
+    capturedEnd: HEADROOM + size,
+    originalEnd: HEADROOM + size,
+    family: packet.ip.family,
+    device,
+    macOff: -1,
+    pktType: 0,
+    offloaded: false,
+  };
+}
