@@ -15,6 +15,7 @@ import { RTN_ANYCAST, RTN_LOCAL } from './host-config.js';
 import { HEADROOM, type HostPacket } from './host-packet.js';
 import type { IcmpLimit } from './icmp-limit.js';
 import type { Routing6 } from './ip6-routing.js';
+import type { Neighbours } from './neighbour.js';
 import type { Settings } from './sysctl.js';
 
 export const ICMPV6_DEST_UNREACH = 1;
@@ -25,6 +26,9 @@ export const ICMPV6_ECHO_REQUEST = 128;
 export const ICMPV6_ECHO_REPLY = 129;
 const NDISC_REDIRECT = 137;
 const MIN_MTU = 1280;
+const ND_OPT_TARGET_LL_ADDR = 2;
+const ND_OPT_REDIRECT_HDR = 4;
+const REDIRECT_INTERVAL_MS = 1000;
 const NO_ADDRESS = new Uint32Array(4);
 
 export class Answers6 {
@@ -33,9 +37,18 @@ export class Answers6 {
   readonly #devices: Devices;
   readonly #settings: Settings;
   readonly #limit: IcmpLimit;
+  readonly #neighbours: Neighbours;
   readonly #chosen = new Uint32Array(4);
 
-  constructor(port: AnswerPort, routing: Routing6, devices: Devices, settings: Settings, limit: IcmpLimit) {
+  constructor(
+    port: AnswerPort,
+    routing: Routing6,
+    devices: Devices,
+    settings: Settings,
+    limit: IcmpLimit,
+    neighbours: Neighbours,
+  ) {
+    this.#neighbours = neighbours;
     this.#port = port;
     this.#routing = routing;
     this.#devices = devices;
@@ -96,6 +109,51 @@ export class Answers6 {
     const words = [f[Field.Src0]!, f[Field.Src1]!, f[Field.Src2]!, f[Field.Src3]!] as const;
     const here = this.#devices.selectAddress6(cause.receivedOn, words);
     if (here !== undefined) this.#routing.source.set(here);
+  }
+
+  /**
+   * Tells a sender on the link of a nearer next hop, before the packet goes back out where it came in. `target` is that
+   * next hop, at words[at..at+4). Kernel: the first half of ip6_forward(), ndisc_send_redirect().
+   */
+  sendRedirect(cause: HostPacket, target: ArrayLike<number>, at: number): void {
+    const { f } = cause;
+    const device = this.#devices.at(cause.receivedOn)!;
+    if (!this.#limit.allow6(f, Field.Dst0, REDIRECT_INTERVAL_MS)) return;
+    const own = device.addresses6.find((a) => !a.tentative && scopeOf6(a.address) === SCOPE_LINK);
+    if (own === undefined) return;
+    const isDestination = [0, 1, 2, 3].every((i) => f[Field.Dst0 + i] === target[at + i]);
+    if (!isDestination && target[at]! >>> 22 !== 0x3fa) return;
+    const answer = this.#port.acquire();
+    const routed = this.#routing.output(answer, f, Field.Src0, own.address, 0, 0, device.index);
+    const viaGateway = (this.#routing.path(answer.route)?.gatewayFamily ?? 0) !== 0;
+    if (!routed || viaGateway || !this.#limit.allow6(f, Field.Src0, REDIRECT_INTERVAL_MS)) {
+      this.#port.release(answer);
+      return;
+    }
+    const hasTargetMac = device.hasEthernet && this.#neighbours.find(device.index, 6, target, at);
+    const macSize = hasTargetMac ? 8 : 0;
+    const size = Math.min(MIN_MTU - 80 - macSize, cause.length + 8) & ~7;
+    this.#begin(answer, 40 + macSize + size, IPPROTO_ICMPV6, own.address, 0, f, Field.Src0, 0);
+    const { view, bytes, l3Off } = answer;
+    const message = l3Off + 40;
+    view.setUint8(l3Off + 7, 255);
+    view.setUint16(message, NDISC_REDIRECT << 8);
+    for (let i = 0; i < 4; i++) {
+      view.setUint32(message + 8 + (i << 2), target[at + i]!);
+      view.setUint32(message + 24 + (i << 2), f[Field.Dst0 + i]!);
+    }
+    let option = message + 40;
+    if (hasTargetMac) {
+      view.setUint16(option, (ND_OPT_TARGET_LL_ADDR << 8) | 1);
+      view.setUint16(option + 2, this.#neighbours.macHigh);
+      view.setUint32(option + 4, this.#neighbours.macLow);
+      option += 8;
+    }
+    view.setUint16(option, (ND_OPT_REDIRECT_HDR << 8) | (size >> 3));
+    const quoted = size - 8;
+    bytes.set(cause.bytes.subarray(cause.l3Off, Math.min(cause.l3Off + quoted, cause.end)), option + 8);
+    this.#finish(answer, cause.l3Off + quoted - cause.end);
+    this.#port.sendOwn(answer);
   }
 
   /** Echo reply; `group`: the request went to a multicast group. */

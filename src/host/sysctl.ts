@@ -81,7 +81,7 @@ export function settingsOf(config: HostConfig): Settings {
     icmpEchoIgnoreAll: read.on('net.ipv4.icmp_echo_ignore_all', false),
     icmpEchoIgnoreBroadcasts: read.on('net.ipv4.icmp_echo_ignore_broadcasts', true),
     icmpErrorsUseInboundAddress: read.on('net.ipv4.icmp_errors_use_inbound_ifaddr', false),
-    icmp6RateLimitMs: read.number('net.ipv6.icmp.ratelimit', 1000),
+    icmp6RateLimitMs: read.number('net.ipv6.icmp.ratelimit', 100),
     icmp6EchoIgnoreAll: read.on('net.ipv6.icmp.echo_ignore_all', false),
     icmp6EchoIgnoreMulticast: read.on('net.ipv6.icmp.echo_ignore_multicast', false),
     reflectMark4: read.on('net.ipv4.fwmark_reflect', false),
