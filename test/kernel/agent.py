@@ -5,7 +5,7 @@ One agent owns pairs of anonymous network namespaces: H, the host under test, an
 is. It loads rules with the iptables tools, injects frames on P's ends (or local packets through a raw socket of H),
 and collects every frame that H emits. Everything vanishes with the process.
 """
-import base64, ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, time
+import base64, ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, threading, time
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL = 0x8913, 0x8914, 0x8946
@@ -94,7 +94,8 @@ class Host:
             4: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW),
             6: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW),
         }
-        self.sentinel_in = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_SENTINEL))
+        # Protocol 0 first: binding a socket that already receives waits for a grace period.
+        self.sentinel_in = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.sentinel_in.bind((links[0]["name"], ETH_P_SENTINEL))
         self.sentinel_in.setblocking(False)
         self.netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
@@ -212,7 +213,8 @@ class Agent:
     def load(self, m):
         if m["fresh"] or self.current is None:
             if self.current is not None:
-                self.current.close()
+                # Closing waits for grace periods: not the next case's business.
+                threading.Thread(target=self.current.close).start()
             self.current = self.ready()
         host = self.current
         set_net(host.h)

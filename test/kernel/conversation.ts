@@ -300,13 +300,19 @@ export class Conversation {
     }
     if (twist === 'zeroUdpChecksum' && ip.protocol === UDP) body[6] = body[7] = 0;
     if (twist === 'short') body = body.slice(0, [0, 2, 4, 7, 8, 12, 19][n % 7]!);
+    let outer = ip;
+    if (twist === 'ipOptions' && ip.family === 6) {
+      // Hop-by-hop or destination options with nothing but padding.
+      body = [ip.protocol, 0, 1, 4, 0, 0, 0, 0, ...body];
+      outer = { ...ip, protocol: n % 2 === 0 ? 0 : 60 };
+    }
     let packets: number[][];
     if (twist.startsWith('fragment') && where !== LOCAL) {
-      packets = fragments(ip, body, [8 + (n & 0x18), 40 + (n & 0xe0)], ip.tag);
+      packets = fragments(outer, body, [8 + (n & 0x18), 40 + (n & 0xe0)], ip.tag);
       if (twist === 'fragmentsReversed') packets.reverse();
       if (twist === 'fragmentLost') packets.pop();
     } else {
-      packets = [ipPacket(ip, body)];
+      packets = [ipPacket(outer, body)];
     }
     if (twist === 'badIpChecksum' && ip.family === 4 && where !== LOCAL) packets[0]![10]! ^= 0x55;
     await this.#deliver(packets, ip, twist, where, mark);

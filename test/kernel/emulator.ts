@@ -1,24 +1,125 @@
 /** chainwalk as the other host: the same bundle, rules and packets, the same outcome in the same words. */
+import { readFileSync } from 'node:fs';
 import { renderDiagnostic } from '../../src/base/diagnostic.js';
+import { compiledEngine } from '../../src/engine/compiled/engine.js';
+import type { BuildEngine } from '../../src/engine/engine.js';
+import { referenceEngine } from '../../src/engine/reference/walk.js';
+import { Host } from '../../src/host/host.js';
+import type { HostConfig } from '../../src/host/host-config.js';
+import { parseSysctl } from '../../src/host/sysctl.js';
+import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
-import type { CaseRecord, HostOutcome } from './case-record.js';
+import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
+import { connectionsText } from './connection-text.js';
+import { hostUnderTest } from './host-under-test.js';
+import { LOCAL, type SentFrame } from './kernel.js';
+import { Searches } from './port-search.js';
+import { LINKS } from './topology.js';
 
-export type EngineName = 'reference' | 'compiled';
+const BUILDERS = { reference: referenceEngine, compiled: compiledEngine } as const satisfies Record<
+  string,
+  BuildEngine
+>;
+
+export type EngineName = keyof typeof BUILDERS;
 
 /** Engines that exist; each runs every case. */
-export const ENGINES: readonly EngineName[] = [];
+export const ENGINES = Object.keys(BUILDERS) as EngineName[];
 
 const NOTHING: HostOutcome = { refusal: undefined, out: [], saved: '', connections: '', log: undefined };
+/** Port searches that a case may need to be told. */
+const MOST_SEARCHES = 40;
+
+let config: HostConfig | undefined;
+
+function hostConfig(): HostConfig {
+  if (config === undefined) {
+    const sysctl = readFileSync(new URL('../regression/bundle/sysctl', import.meta.url), 'utf8');
+    config = hostUnderTest(parseSysctl(sysctl));
+  }
+  return config;
+}
+
+function read(record: CaseRecord): { ruleSet: RuleSet; refusal: string | undefined } {
+  const parsed = parseRuleSet({ name: 'rules', text: record.rules }, { family: record.family, counters: true });
+  const error = parsed.diagnostics.find((d) => d.severity === 'error');
+  return { ruleSet: parsed.ruleSet, refusal: error === undefined ? undefined : renderDiagnostic(error) };
+}
 
 /** Reads and prints the rules: what is refused, and how the rest is saved. */
 export function loadAndSave(record: CaseRecord): HostOutcome {
-  const parsed = parseRuleSet({ name: 'rules', text: record.rules }, { family: record.family, counters: true });
-  const error = parsed.diagnostics.find((d) => d.severity === 'error');
-  if (error !== undefined) return { ...NOTHING, refusal: renderDiagnostic(error) };
-  return { ...NOTHING, saved: printRuleSet(parsed.ruleSet, { counters: true }) };
+  const { ruleSet, refusal } = read(record);
+  return refusal === undefined
+    ? { ...NOTHING, saved: printRuleSet(ruleSet, { counters: true }) }
+    : { ...NOTHING, refusal };
 }
 
-export function emulate(_record: CaseRecord, _engine: EngineName): HostOutcome {
-  throw new Error('bug: no engine yet');
+/**
+ * Runs the record through chainwalk. Port searches start where the kernel's did, as far as its frames and connections
+ * tell; see allowance `port-search`.
+ */
+export function emulate(record: CaseRecord, engine: EngineName): HostOutcome {
+  const { ruleSet, refusal } = read(record);
+  if (refusal !== undefined) return { ...NOTHING, refusal };
+  const searches = new Searches();
+  let outcome = run(record, ruleSet, BUILDERS[engine], searches);
+  for (let i = 0; i < MOST_SEARCHES && searches.learn(record, outcome); i++) {
+    outcome = run(record, ruleSet, BUILDERS[engine], searches);
+  }
+  return outcome;
+}
+
+function run(record: CaseRecord, ruleSet: RuleSet, buildEngine: BuildEngine, searches: Searches): HostOutcome {
+  const out: SentFrame[] = [];
+  const log: [number, string][] = [];
+  const host = new Host(hostConfig(), {
+    ...(record.family === 4 ? { ruleSet4: ruleSet } : { ruleSet6: ruleSet }),
+    buildEngine,
+    seed: 1,
+    learnNeighbours: false,
+    events: {
+      sent: (frame) => {
+        const link = LINKS.findIndex((l) => host.deviceIndex(l.name) === frame.device);
+        if (link !== -1) out.push({ link, bytes: frame.bytes.slice(frame.start, frame.end) });
+      },
+      log: (level, line) => log.push([level, line]),
+    },
+  });
+  searches.begin();
+  host.conntrack.chooseOffset = (tuple, manip, min, size) => searches.choose(tuple, manip, min, size);
+  for (const injection of record.injections) {
+    host.clock.advanceTo(injection.atUs);
+    put(host, injection);
+  }
+  host.clock.advanceTo(record.endUs);
+  host.runTimers();
+  return {
+    refusal: undefined,
+    out,
+    saved: printRuleSet(host.engine(record.family)?.snapshot() ?? ruleSet, { counters: true }),
+    connections: connectionsText(host.conntrack),
+    log,
+  };
+}
+
+function put(host: Host, injection: RecordedInjection): void {
+  const bytes = injection.bytes.slice();
+  const local = injection.where === LOCAL;
+  const l3Off = local ? 0 : 14;
+  const frame = {
+    bytes,
+    view: new DataView(bytes.buffer),
+    start: 0,
+    l3Off,
+    capturedEnd: bytes.length,
+    originalEnd: bytes.length,
+    family: bytes[l3Off]! >> 4 === 6 ? (6 as const) : (4 as const),
+    device: local ? 0 : host.deviceIndex(LINKS[injection.where]!.name),
+    macOff: local ? -1 : 0,
+    pktType: -1,
+    offloaded: false,
+  };
+  if (local) host.sendLocal(frame);
+  else host.receive(frame);
 }

@@ -24,6 +24,9 @@ export const refused = (result: LoadResult): HostOutcome => ({
 /** Lists that live as long as a rule names them: they must not reach the next case. */
 const namedState = (text: string) => /-m (recent|hashlimit|rateest)|-j (RATEEST|IDLETIMER)/.test(text);
 
+/** LOG and TRACE write into the one log of the machine. */
+export const writesLog = (rules: string): boolean => /-j (LOG|TRACE)\b/.test(rules);
+
 const loadTexts = (rules: string, fresh: boolean) => (!fresh && namedState(rules) ? [EMPTY_TABLES, rules] : [rules]);
 
 /** First tag of a case: a new one each time, so that queued fragments of one case never meet another's. */
@@ -55,7 +58,7 @@ export async function playOnKernel(
     return sent.out;
   };
   await new Conversation(family, spec.traffic, inject, firstTag(family, random)).play(spec.traffic.steps);
-  return { ...base, injections, ...(await ending(kernel, out)) };
+  return { ...base, injections, ...(await ending(kernel, out, kernel.log && writesLog(rules))) };
 }
 
 /** Puts recorded packets in again; `fresh`: into a namespace of its own. */
@@ -65,10 +68,10 @@ export async function replayOnKernel(kernel: Kernel, record: CaseRecord, fresh: 
   const packets = record.injections.map((i): Injection => ({ where: i.where, bytes: i.bytes, to: i.to, mark: i.mark }));
   const sent = await kernel.send(packets);
   const injections = record.injections.map((i, n) => ({ ...i, atUs: sent.timesUs[n]! }));
-  return { ...record, injections, ...(await ending(kernel, sent.out)) };
+  return { ...record, injections, ...(await ending(kernel, sent.out, kernel.log && record.kernel.log !== undefined)) };
 }
 
-async function ending(kernel: Kernel, out: readonly SentFrame[]): Promise<Pick<CaseRecord, 'endUs' | 'kernel'>> {
+async function ending(kernel: Kernel, out: readonly SentFrame[], logs: boolean): Promise<Pick<CaseRecord, 'endUs' | 'kernel'>> {
   const end = await kernel.finish(false);
   return {
     endUs: end.nowUs,
@@ -77,7 +80,8 @@ async function ending(kernel: Kernel, out: readonly SentFrame[]): Promise<Pick<C
       out: [...out, ...end.out],
       saved: end.saved,
       connections: end.connections,
-      log: kernel.log ? end.log : undefined,
+      // The kernel has one log: only cases that run alone can tell whose a line is.
+      log: logs ? end.log : undefined,
     },
   };
 }

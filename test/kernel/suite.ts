@@ -71,6 +71,8 @@ class Suite {
   readonly failures: Failure[] = [];
   readonly #logLock = new Mutex();
   #nextChunk = 0;
+  /** Cases handed out to jobs. */
+  #taken = 0;
   passed = 0;
   /** Cases whose difference did not come again: the machine's, or another's log line. */
   unstable = 0;
@@ -100,7 +102,9 @@ class Suite {
         const chunk = this.#nextChunk++;
         const { families } = this.#options;
         const family = families.length === 1 ? families[0]! : chunk % 5 < 3 ? 4 : 6;
-        await this.#chunk(await kernelFor(family), chunk);
+        const size = Math.min(CHUNK, this.#options.cases - this.#taken);
+        this.#taken += size;
+        await this.#chunk(await kernelFor(family), chunk, size);
         this.#progress(job);
       }
     } finally {
@@ -108,7 +112,7 @@ class Suite {
     }
   }
 
-  async #chunk(kernel: Kernel, chunk: number): Promise<void> {
+  async #chunk(kernel: Kernel, chunk: number, size: number): Promise<void> {
     const seed = (this.#options.seed + chunk * 7919) | 0;
     const rng = new Rng(seed);
     const random = () => rng.u32() / 0x100000000;
@@ -156,7 +160,7 @@ class Suite {
         });
     const result = await fc.check<unknown>(property as fc.IAsyncProperty<unknown>, {
       seed,
-      numRuns: CHUNK,
+      numRuns: size,
       // A failing case is made smaller for so long.
       interruptAfterTimeLimit: SHRINK_MS,
       markInterruptAsFailure: false,

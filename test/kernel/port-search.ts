@@ -1,0 +1,88 @@
+/**
+ * Port searches with a random start: chainwalk is told the start that the kernel drew, read from the kernel's frames and
+ * connections. A wrong set of candidates, a search too many or too few, or an unlike end still shows as a difference.
+ */
+import type { CaseRecord, HostOutcome } from './case-record.js';
+
+export interface PortSearch {
+  readonly min: number;
+  readonly size: number;
+  /** Where this run started it. */
+  offset: number;
+  /** Learned from the kernel, or given up. */
+  settled: boolean;
+}
+
+/** Starts of searches that nobody knows yet: far apart, so that their ports can be told from all others. */
+const START = 20_011;
+const STRIDE = 4_099;
+
+export class Searches {
+  readonly #known: PortSearch[] = [];
+  #at = 0;
+
+  begin(): void {
+    this.#at = 0;
+  }
+
+  /** Offset from the first candidate. */
+  choose(_tuple: Uint32Array, _manip: number, min: number, size: number): number {
+    const index = this.#at++;
+    const known = this.#known[index];
+    if (known !== undefined && known.min === min && known.size === size) return known.offset;
+    const offset = (START + index * STRIDE) % Math.min(size, 0x10000);
+    this.#known[index] = { min, size, offset, settled: false };
+    this.#known.length = index + 1;
+    return offset;
+  }
+
+  /** Settles the first search whose start the kernel's outcome tells; false: there is nothing more to learn. */
+  learn(record: CaseRecord, outcome: HostOutcome): boolean {
+    const pairs = differentWords(record, outcome);
+    for (const search of this.#known) {
+      if (search.settled) continue;
+      const ours = (search.min + (search.offset % search.size)) & 0xffff;
+      const theirs = pairs.get(ours);
+      const offset = theirs === undefined ? -1 : theirs - search.min;
+      search.settled = true;
+      if (offset < 0 || offset >= search.size || offset === search.offset) continue;
+      search.offset = offset;
+      return true;
+    }
+    return false;
+  }
+}
+
+/** 16-bit words that chainwalk has where the kernel has others: in frames at the same place, and in connections. */
+function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, number> {
+  const pairs = new Map<number, number>();
+  const note = (ours: number, theirs: number) => {
+    if (ours !== theirs && !pairs.has(ours)) pairs.set(ours, theirs);
+  };
+  for (let link = 0; link < 3; link++) {
+    const type = record.family === 4 ? 0x08 : 0x86;
+    const of = (o: HostOutcome) => o.out.filter((f) => f.link === link && f.bytes[12] === type);
+    const theirs = of(record.kernel);
+    for (const [i, { bytes }] of of(outcome).entries()) {
+      const other = theirs[i]?.bytes;
+      if (other === undefined || other.length !== bytes.length) continue;
+      for (let at = 34; at + 1 < bytes.length; at += 2) {
+        note((bytes[at]! << 8) | bytes[at + 1]!, (other[at]! << 8) | other[at + 1]!);
+      }
+    }
+  }
+  const ports = /^(.*?)(?:sport|id)=\d+/;
+  const lines = (o: HostOutcome) =>
+    o.connections.split('\n').flatMap((line) => {
+      const original = /src=(\S+) dst=(\S+) .*?(?:(sport=\d+ dport=\d+)|(id=\d+))/.exec(line);
+      const numbers = [...line.matchAll(/ (?:sport|dport|id)=(\d+)/g)].map((m) => Number(m[1]));
+      return original === null || !ports.test(line) ? [] : [{ numbers, ends: original[3] ?? original[4]! }];
+    });
+  const theirs = lines(record.kernel);
+  for (const line of lines(outcome)) {
+    const same = theirs.filter((t) => t.ends === line.ends && t.numbers.length === line.numbers.length);
+    if (same.length !== 1) continue;
+    for (const [i, number] of line.numbers.entries()) note(number, same[0]!.numbers[i]!);
+  }
+  return pairs;
+}
