@@ -4,13 +4,23 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { register as registerCheck } from './commands/check.js';
 import { register as registerCollect } from './commands/collect.js';
+import { register as registerDiff } from './commands/diff.js';
 import { register as registerFmt } from './commands/fmt.js';
+import { register as registerKubeProxy } from './commands/kube-proxy.js';
 import { register as registerReplay } from './commands/replay.js';
 import { register as registerTrace } from './commands/trace.js';
 import { EXIT_BAD_INPUT, EXIT_DONE, Failure } from './failure.js';
 import { printMessage } from './output.js';
 
-const COMMANDS = [registerReplay, registerTrace, registerCheck, registerFmt, registerCollect];
+const COMMANDS = [
+  registerReplay,
+  registerTrace,
+  registerCheck,
+  registerFmt,
+  registerCollect,
+  registerDiff,
+  registerKubeProxy,
+];
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -61,6 +61,47 @@ interface FamilyRun {
   readonly proxier: Proxier;
 }
 
+const EVENT_KINDS: readonly unknown[] = ['Service', 'EndpointSlice', 'Node'];
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What keeps a value from being a history, with its place in it; undefined if nothing does. */
+export function faultOfHistory(value: unknown): string | undefined {
+  if (!isFields(value)) return 'must be a JSON object';
+  for (const field of ['config', 'host', 'node']) if (!isFields(value[field])) return `${field}: must be an object`;
+  const host = value.host as Fields; // checked above
+  if (typeof host.name !== 'string') return 'host.name: must be a text';
+  for (const field of ['addresses', 'existingNatChains']) {
+    const list = host[field];
+    if (!Array.isArray(list) || !list.every((entry) => typeof entry === 'string')) {
+      return `host.${field}: must be a list of texts`;
+    }
+  }
+  if (!isFields((value.node as Fields).metadata)) return 'node.metadata: must be an object';
+  if (!Array.isArray(value.steps)) return 'steps: must be a list';
+  for (const [i, step] of value.steps.entries()) {
+    if (!isFields(step)) return `steps[${i}]: must be an object`;
+    for (const field of ['events', 'flows']) {
+      if (step[field] !== undefined && !Array.isArray(step[field])) return `steps[${i}].${field}: must be a list`;
+    }
+    for (const [j, event] of ((step.events ?? []) as unknown[]).entries()) {
+      const place = `steps[${i}].events[${j}]`;
+      if (!isFields(event)) return `${place}: must be an object`;
+      if (event.op !== 'apply' && event.op !== 'delete') return `${place}.op: must be apply or delete`;
+      const { object } = event;
+      if (!isFields(object) || !EVENT_KINDS.includes(object.kind)) {
+        return `${place}.object: must be a Service, an EndpointSlice or a Node`;
+      }
+      const meta = object.metadata;
+      if (!isFields(meta) || typeof meta.name !== 'string') return `${place}.object.metadata.name: must be a text`;
+    }
+  }
+  return undefined;
+}
+
 /** Runs a history. Throws an Error that says what is wrong if its configuration is invalid. */
 export function replayHistory(history: History): RecordedStep[] {
   const { config, errors } = readConfig(history.config);

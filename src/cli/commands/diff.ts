@@ -25,6 +25,8 @@ interface Options extends FamilyOptions {
 interface Side {
   readonly source: Source;
   readonly family: 'IPv4' | 'IPv6';
+  /** Made here from objects, not read from a file. */
+  readonly generated: boolean;
 }
 
 /** The text of one side: a rule file as it stands, or what kube-proxy has written on a node of a cluster. */
@@ -38,17 +40,22 @@ function readSide(path: string, options: Options): Side {
   } else sources = [readSource(path)];
   const [first] = sources;
   if (sources.length === 1 && isRuleFile(first!)) {
-    return { source: first!, family: familyOf(first!, options) === 6 ? 'IPv6' : 'IPv4' };
+    return { source: first!, family: familyOf(first!, options) === 6 ? 'IPv6' : 'IPv4', generated: false };
   }
   const cluster = loadCluster(sources, options.config);
   checkMode(cluster.config.mode);
   const node = chooseNode(cluster, options.node);
   const context = nodeContext(cluster, node, wanted, options.node === undefined ? {} : { name: options.node });
-  return { source: { name: path, text: nodeText(clusterState(cluster, wanted), context) }, family: wanted };
+  return {
+    source: { name: path, text: nodeText(clusterState(cluster, wanted), context) },
+    family: wanted,
+    generated: true,
+  };
 }
 
 function rulesOf(before: Side, after: Side): readonly [RuleTexts, RuleTexts] {
   if (before.family !== after.family) throw new Failure(`one side is ${before.family}, the other ${after.family}`);
+  if (before.generated && after.generated) return [rawRules(before.source.text), rawRules(after.source.text)];
   const read = [before, after].map((side) => readRules(side.source, side.family));
   const broken = read.filter((one) => !one.ok);
   for (const one of read) printDiagnostics(one.diagnostics);

@@ -6,7 +6,7 @@ import type { IpFamily } from '../../kube/address.js';
 import { AllNodes } from '../../kube/all-nodes.js';
 import { clusterState, type KubeCluster, nodeContext } from '../../kube/cluster.js';
 import { explainRules, printExplanations } from '../../kube/explain.js';
-import { type History, replayHistory } from '../../kube/history.js';
+import { faultOfHistory, type History, replayHistory } from '../../kube/history.js';
 import type { Balance } from '../../kube/proxy/context.js';
 import { fullRestore } from '../../kube/proxy/full-text.js';
 import { JUMPS, jumpSpec } from '../../kube/proxy/jumps.js';
@@ -200,40 +200,34 @@ function writeAllNodes(cluster: KubeCluster, folder: string, balance: Balance): 
 
 function replay(path: string): void {
   const source = readSource(path);
-  const whole = asHistory(source.text);
-  if (whole !== undefined) {
-    replayOne(whole, source.name);
+  const whole = parseJson(source.text);
+  if (whole.ok) {
+    replayOne(whole.value, source.name);
     return;
   }
   source.text.split('\n').forEach((line, i) => {
     if (line.trim() === '') return;
-    const place = `${source.name}:${i + 1}`;
-    const history = asHistory(line);
-    if (history === undefined) throw new Failure(`${place}:1: not a history: ${jsonFault(line)}`);
-    replayOne(history, place);
+    const place = `${source.name}:${i + 1}:1`;
+    const parsed = parseJson(line);
+    if (!parsed.ok) throw new Failure(`${place}: not JSON: ${parsed.fault}`);
+    replayOne(parsed.value, place);
   });
 }
 
-/** A JSON object; undefined for anything else. */
-function asHistory(text: string): History | undefined {
+function parseJson(
+  text: string,
+): { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: string } {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as History) : undefined; // replayHistory() checks it
-  } catch {
-    return undefined;
-  }
-}
-
-function jsonFault(text: string): string {
-  try {
-    JSON.parse(text);
-    return 'it must be a JSON object';
+    return { ok: true, value: JSON.parse(text) };
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { ok: false, fault: error instanceof Error ? error.message : String(error) };
   }
 }
 
-function replayOne(history: History, place: string): void {
+function replayOne(value: unknown, place: string): void {
+  const fault = faultOfHistory(value);
+  if (fault !== undefined) throw new Failure(`${place}: not a history: ${fault}`);
+  const history = value as History; // the check has gone over its shape
   let steps: ReturnType<typeof replayHistory>;
   try {
     steps = replayHistory(history);
