@@ -1,5 +1,7 @@
 /** The connection table of one host: tracking, NAT and what matches and targets ask of it, behind one door. */
-import { type Direction, type Hook, IPS_CONFIRMED, type ManipType } from '../net/netfilter.js';
+import type { Diagnostic } from '../base/diagnostic.js';
+import type { Source } from '../base/source.js';
+import { type Direction, type Family, type Hook, IPS_CONFIRMED, type ManipType } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
 import type { Packet } from '../wire/packet.js';
 import type { Conntrack, NatRange, TupleView } from './conntrack.js';
@@ -7,6 +9,9 @@ import { updateCtState } from './ct-state.js';
 import type { EntryTable } from './entry-table.js';
 import { Nat } from './nat.js';
 import type { ChooseOffset } from './nat-choose.js';
+import { parseEntries } from './parse.js';
+import { preloadEntries } from './preload.js';
+import { printEntries } from './print.js';
 import type { ConntrackSettings } from './settings.js';
 import { type ConntrackOptions, Tracker } from './tracker.js';
 import { T_PORTS, TUPLE_WORDS, tupleProtocol, tupleZone } from './tuple.js';
@@ -88,6 +93,29 @@ export class ConntrackTable implements Conntrack {
 
   setMasqueradeDevice(packet: Packet): void {
     if (packet.ct >= 0) this.entries.natDevice[packet.ct] = packet.f[Field.OutDev]!;
+  }
+
+  /**
+   * Enters the connections of a listing (`conntrack -L`); they live their remaining seconds from now on. Where the clock still stands at 0,
+   * "now" is the moment to which it is first advanced. Returns what could not be read or entered.
+   */
+  preload(source: Source): Diagnostic[] {
+    const { entries, diagnostics } = parseEntries(source);
+    const leftOut = preloadEntries(this.#tracker, entries);
+    const left: Diagnostic[] = leftOut.map((index) => ({
+      severity: 'warning',
+      code: 'conntrack-clash',
+      message: 'another connection in the listing has the same tuple in the same zone',
+      span: entries[index]!.span,
+      hint: 'the line is left out',
+    }));
+    return [...diagnostics, ...left];
+  }
+
+  /** The table as `conntrack -L -o extended` prints it, of one family if given. */
+  print(family?: Family): string {
+    this.sync();
+    return printEntries(this.entries, family);
   }
 
   status(ct: number): number {

@@ -262,6 +262,14 @@ export class EntryTable {
     return entry;
   }
 
+  /** Moves all moments of confirmed entries by `us` µs. */
+  shift(us: number): void {
+    for (let entry = 0; entry < this.#limit; entry++) {
+      this.createdUs[entry] = this.createdUs[entry]! + us;
+      if ((this.status[entry]! & IPS_CONFIRMED) !== 0) this.deadlineUs[entry] = this.deadlineUs[entry]! + us;
+    }
+  }
+
   #link(node: number): void {
     const hash = hashTuple(this.tuples, node * TUPLE_WORDS, this.#seed);
     const bucket = hash & this.#mask;

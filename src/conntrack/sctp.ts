@@ -42,12 +42,16 @@ const NEVER_FIRST = bit(CHUNK_ABORT) | bit(CHUNK_SHUTDOWN_COMPLETE) | bit(CHUNK_
 const ALONE = bit(CHUNK_INIT) | bit(CHUNK_INIT_ACK) | bit(CHUNK_SHUTDOWN_COMPLETE);
 const FIRST = bit(CHUNK_COOKIE_ACK) | bit(CHUNK_COOKIE_ECHO);
 
-/** Words of an association's record: tags and "has sent INIT" by direction, a heartbeat's failed tag check. */
-const RECORD_WORDS = 6;
+/**
+ * Words of an association's record: tags and "has sent INIT" by direction, a heartbeat's failed tag check, and bits of the directions whose tag is
+ * to be learnt from the next packet.
+ */
+const RECORD_WORDS = 7;
 const TAG = 0;
 const INIT_SEEN = 2;
 const TAG_FAILED = 4;
 const TAG_FAILED_DIR = 5;
+const TAG_UNKNOWN = 6;
 
 export class SctpTracker {
   readonly #context: TrackContext;
@@ -65,12 +69,15 @@ export class SctpTracker {
     const { ct, ctDir: dir, view } = packet;
     if (off + HEADER_SIZE > packet.end || hasBadChecksum(this.#context, packet, hook)) return TRACK_INVALID;
     if (!this.#readKinds(packet, off)) return TRACK_INVALID;
-    const at = ct * RECORD_WORDS;
-    if (at + RECORD_WORDS > this.#records.length) this.#records = growUint32(this.#records, at + 64 * RECORD_WORDS);
+    const at = this.#recordAt(ct);
     const w = this.#records;
     const confirmed = (table.status[ct]! & IPS_CONFIRMED) !== 0;
     if (!confirmed && ((this.#kinds & NEVER_FIRST) !== 0 || !this.#begin(packet, off, at))) return TRACK_INVALID;
     const tag = view.getUint32(off + 4);
+    if ((w[at + TAG_UNKNOWN]! & (1 << dir)) !== 0 && (this.#kinds & bit(CHUNK_INIT)) === 0) {
+      w[at + TAG_UNKNOWN] = w[at + TAG_UNKNOWN]! & ~(1 << dir);
+      w[at + TAG + dir] = tag;
+    }
     if ((this.#kinds & OWN_TAG_RULE) === 0 && tag !== w[at + TAG + dir]) return TRACK_INVALID;
 
     let next = SCTP_NONE;
@@ -111,6 +118,19 @@ export class SctpTracker {
     }
     if (!ignore) refresh(table, ct, packet, settings.sctpTimeoutUs[next]!);
     return TRACK_ACCEPT;
+  }
+
+  /** An association whose beginning was not seen: its tags are learnt from the next packet of each side. */
+  adopt(ct: number): void {
+    const at = this.#recordAt(ct);
+    this.#records.fill(0, at, at + RECORD_WORDS);
+    this.#records[at + TAG_UNKNOWN] = 3;
+  }
+
+  #recordAt(ct: number): number {
+    const at = ct * RECORD_WORDS;
+    if (at + RECORD_WORDS > this.#records.length) this.#records = growUint32(this.#records, at + 64 * RECORD_WORDS);
+    return at;
   }
 
   /** Kernel: do_basic_checks(). */

@@ -313,6 +313,21 @@ export class TcpTracker {
     refresh(table, ct, packet, timeout);
   }
 
+  /**
+   * A connection whose beginning was not seen: both sides liberal, as the kernel does it for picked-up ones. `state` is the state
+   * that it is in.
+   */
+  adopt(ct: number, state: number): void {
+    const at = this.records.at(ct);
+    const w = this.records.words;
+    w.fill(0, at, at + R.RECORD_WORDS);
+    this.#context.table.state[ct] = state;
+    const closing = state >= TCP_FIN_WAIT && state <= TCP_TIME_WAIT ? R.FLAG_CLOSE_INIT : 0;
+    w[at + R.FLAGS] = w[at + SIDE_WORDS + R.FLAGS] = R.FLAG_SACK | R.FLAG_LIBERAL | closing;
+    w[at + R.LAST_CLASS] = CLASS_NONE;
+    w[at + R.LAST_WIN] = 1;
+  }
+
   /** A packet of the connection was rejected with a reset. Kernel: nf_conntrack_tcp_set_closing(). */
   setClosing(ct: number): void {
     const { table, settings } = this.#context;

@@ -87,8 +87,11 @@ export class Tracker implements TrackContext {
   syncClock(): void {
     const { nowUs } = this.#clock;
     if (nowUs === this.#clockUs) return;
+    const tickUs = Math.floor(nowUs / this.#tickUs) * this.#tickUs;
+    // A clock at 0 has not been started: what was entered before lives from its first moment on.
+    if (this.#clockUs === 0) this.table.shift(tickUs);
     this.#clockUs = nowUs;
-    this.table.nowUs = Math.floor(nowUs / this.#tickUs) * this.#tickUs;
+    this.table.nowUs = tickUs;
   }
 
   /**
