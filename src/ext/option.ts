@@ -193,6 +193,7 @@ export function printBits(bits: number, words: readonly (readonly [string, numbe
  * stay as U+DC80–U+DCFF (the "surrogate escape" of bytes that are no text).
  */
 export function cutBytes(text: string, max: number): string {
+  if (text.length * 3 <= max || (text.length <= max && isAscii(text))) return text;
   let size = 0;
   let out = '';
   for (const char of text) {
@@ -205,6 +206,11 @@ export function cutBytes(text: string, max: number): string {
     out += char;
   }
   return out;
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return false;
+  return true;
 }
 
 function encodeUtf8(code: number): number[] {
