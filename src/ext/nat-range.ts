@@ -130,7 +130,9 @@ export function parseTo(given: GivenOptions, name: string, use: BaseUse): NatTar
   };
   const minAddress = one(dash === -1 ? addresses : addresses.slice(0, dash));
   const maxAddress = dash === -1 ? minAddress : one(addresses.slice(dash + 1));
-  return { ...ports, flags: flags | NF_NAT_RANGE_MAP_IPS, minAddress, maxAddress };
+  // Spelled out: a spread here gives every value a hidden class of its own.
+  const { minPort, maxPort, basePort } = ports;
+  return { flags: flags | NF_NAT_RANGE_MAP_IPS, minAddress, maxAddress, minPort, maxPort, basePort };
 }
 
 /** `--to-ports p[-q]`, or no ports. */
