@@ -17,7 +17,7 @@ import { addressTest, EXTENSION_HEADERS, isVerdict } from './command.js';
 import { type Counters, ZERO_COUNTERS } from './counter.js';
 import type { ExtensionRegistry } from './extension-registry.js';
 import type { AddressTest, DeviceTest, Rule, RuleTarget } from './model.js';
-import { splitWords } from './words.js';
+import { splitInto, type WordBuffer } from './words.js';
 import type { WorkingTable } from './working-table.js';
 
 /** Longer lines may exceed iptables' limits on words; command.ts counts them. */
@@ -40,6 +40,7 @@ type Cache<V> = Map<string, V | null>;
 
 const RECENT_HOSTS = 256;
 const HOST_MASK: Words6 = [0xffffffff, 0, 0, 0];
+const NO_OPTIONS: GivenOption[] = [];
 const NO_VALUES: readonly string[] = [];
 const NONE: RuleTarget = { kind: 'none' };
 const NO_MATCHES: readonly MatchUse[] = [];
@@ -64,6 +65,7 @@ export class CanonicalReader {
   #pieceHash = 0;
   /** Matches of the rule being read; reused. */
   readonly #found: MatchUse[] = [];
+  readonly #words: WordBuffer = { values: [], starts: [], ends: [], fault: undefined };
   #reported = false;
   readonly #onReport = (): void => {
     this.#reported = true;
@@ -365,12 +367,12 @@ export class CanonicalReader {
     key: number,
     isMatch: boolean,
   ): { readonly ext: MatchExt | TargetExt; readonly value: unknown } | null {
-    const { values, starts, ends, fault } = splitWords(this.#text, at, end);
+    const { values, starts, ends, fault } = splitInto(this.#words, this.#text, at, end);
     if (values.length < 2 || fault !== undefined) return null;
     const name = values[1]!;
     const ext = isMatch ? this.#registry.findMatch(name, this.#family) : this.#registry.findTarget(name, this.#family);
     if (ext === undefined) return null;
-    const given: GivenOption[] = [];
+    let given: GivenOption[] = NO_OPTIONS;
     let invert = false;
     for (let i = 2; i < values.length; i++) {
       const word = values[i]!;
@@ -386,19 +388,19 @@ export class CanonicalReader {
       const first = values[i + 1];
       const second = values[i + 2];
       if (count === 2 && /^[-!]/.test(second!)) return null;
-      given.push(
-        new PieceOption(
-          this.#source,
-          spec,
-          invert,
-          count === 0 ? NO_VALUES : count === 1 ? [first!] : [first!, second!],
-          key,
-          starts[i]!,
-          ends[i]!,
-          starts[i + Math.min(count, 1)]!,
-          ends[i + count]!,
-        ),
+      const option = new PieceOption(
+        this.#source,
+        spec,
+        invert,
+        count === 0 ? NO_VALUES : count === 1 ? [first!] : [first!, second!],
+        key,
+        starts[i]!,
+        ends[i]!,
+        starts[i + Math.min(count, 1)]!,
+        ends[i + count]!,
       );
+      if (given === NO_OPTIONS) given = [option];
+      else given.push(option);
       invert = false;
       i += count;
     }

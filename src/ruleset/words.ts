@@ -26,9 +26,21 @@ const BACKSLASH = 92;
 
 /** Words of text[start, end). `end` includes the line's newline, which an unterminated quote takes into its word. */
 export function splitWords(text: string, start: number, end: number): Words {
-  const values: string[] = [];
-  const starts: number[] = [];
-  const ends: number[] = [];
+  return splitInto({ values: [], starts: [], ends: [], fault: undefined }, text, start, end);
+}
+
+/** Words whose arrays are used again and again. */
+export interface WordBuffer extends Words {
+  readonly values: string[];
+  readonly starts: number[];
+  readonly ends: number[];
+  fault: Words['fault'];
+}
+
+/** As splitWords(), into `words`, whose old content goes. */
+export function splitInto(words: WordBuffer, text: string, start: number, end: number): Words {
+  const { values, starts, ends } = words;
+  let count = 0;
   let at = start;
   while (at < end) {
     let code = text.charCodeAt(at);
@@ -49,11 +61,16 @@ export function splitWords(text: string, start: number, end: number): Words {
       // An unterminated quote that holds nothing makes no word.
       if (close >= end && value === '') break;
     }
-    values.push(value);
-    starts.push(wordStart);
-    ends.push(Math.min(at, end));
+    values[count] = value;
+    starts[count] = wordStart;
+    ends[count] = Math.min(at, end);
+    count++;
   }
-  return { values, starts, ends, fault: faultOf(values, starts, ends) };
+  values.length = count;
+  starts.length = count;
+  ends.length = count;
+  words.fault = faultOf(values, starts, ends);
+  return words;
 }
 
 /** Index of the quote that closes a quoted stretch, or `end`. */
