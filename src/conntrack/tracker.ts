@@ -69,6 +69,7 @@ export class Tracker implements TrackContext {
   readonly #place = new TransportPlace();
   readonly #words = new Uint32Array(2 * TUPLE_WORDS);
   #clockUs = -1;
+  #hasTracked = false;
   #sweepAt = 0;
   #fullSweepUs = -1;
 
@@ -88,8 +89,8 @@ export class Tracker implements TrackContext {
     const { nowUs } = this.#clock;
     if (nowUs === this.#clockUs) return;
     const tickUs = Math.floor(nowUs / this.#tickUs) * this.#tickUs;
-    // A clock at 0 has not been started: what was entered before lives from its first moment on.
-    if (this.#clockUs === 0) this.table.shift(tickUs);
+    // Before the first packet a clock at 0 has not been started: what was entered lives from its first moment on.
+    if (this.#clockUs === 0 && !this.#hasTracked) this.table.shift(tickUs);
     this.#clockUs = nowUs;
     this.table.nowUs = tickUs;
   }
@@ -104,6 +105,7 @@ export class Tracker implements TrackContext {
       return NF_ACCEPT;
     }
     this.syncClock();
+    this.#hasTracked = true;
     const verdict = this.#track(packet, hook);
     updateCtState(packet, this.table);
     return verdict;
