@@ -129,6 +129,7 @@ export class ReplaySession {
   finish(untilUs?: number): ReplayTotals {
     if (untilUs !== undefined) this.#host.clock.advanceTo(untilUs);
     this.#host.runTimers();
+    this.#conntrack.entries.nowUs = this.#host.clock.nowUs;
     const { totals } = this;
     totals.agreement.sentOnly = this.#ledger.unconfirmed;
     totals.assumptions.push(...this.#source.assumptions);
