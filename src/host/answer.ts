@@ -13,7 +13,7 @@ import type { Devices } from './device.js';
 import { RT_SCOPE_LINK, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from './host-config.js';
 import { HEADROOM, type HostPacket } from './host-packet.js';
 import type { IcmpLimit } from './icmp-limit.js';
-import { echoRecordRoute, optionSizeOf } from './ip-option.js';
+import { echoOptions, optionSizeOf } from './ip-option.js';
 import type { Routing4 } from './ip4-routing.js';
 import type { Settings } from './sysctl.js';
 
@@ -29,6 +29,8 @@ const NR_ICMP_TYPES = 18;
 const ICMP_FRAG_NEEDED = 4;
 /** Bit n: type n is an error. */
 const ERROR_TYPES = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 11) | (1 << 12);
+
+const MILLISECONDS_A_DAY = 86_400_000;
 
 const TCP_FIN = 1;
 const TCP_SYN = 2;
@@ -69,6 +71,10 @@ export class Answers4 {
     this.#settings = settings;
     this.#limit = limit;
     this.#id = firstId & 0xffff;
+  }
+
+  #millisecondsOfDay(): number {
+    return Math.floor(this.#port.nowUs() / 1000) % MILLISECONDS_A_DAY;
   }
 
   /** Next IP identification: never 0. */
@@ -175,9 +181,8 @@ export class Answers4 {
     answer.view.setUint16(at + 2, 0);
     if (type === ICMP_TIMESTAMPREPLY) {
       answer.view.setUint8(at + 1, 0);
-      const sinceMidnight = Math.floor(this.#port.nowUs() / 1000) % 86_400_000;
-      answer.view.setUint32(at + 12, sinceMidnight);
-      answer.view.setUint32(at + 16, sinceMidnight);
+      answer.view.setUint32(at + 12, this.#millisecondsOfDay());
+      answer.view.setUint32(at + 16, this.#millisecondsOfDay());
     }
     this.#finish(answer, length - here);
     this.#port.sendOwn(answer);
@@ -282,7 +287,7 @@ export class Answers4 {
     view.setUint8(at + 9, protocol);
     view.setUint32(at + 12, source);
     view.setUint32(at + 16, destination);
-    if (optionSize > 0) echoRecordRoute(cause, answer, at + 20, optionSize, source);
+    if (optionSize > 0) echoOptions(cause, answer, at + 20, source, this.#millisecondsOfDay());
     answer.wireEnd = at + headerSize + size;
   }
 

@@ -31,10 +31,14 @@ export class HostPacket extends Packet {
   origin: Origin = 'forwarded';
   /** Its end (dropped) is the end of its unconfirmed connection; answers only borrow that of their cause. */
   ownsConnection = true;
-  /** The address that IPv4 options record for this packet, the header's option offsets (0: none). */
+  /** Offsets of the IPv4 options record route and time stamp, as read on arrival (0: none). */
   recordRouteOff = 0;
   timestampOff = 0;
-  routerAlert = false;
+  /** The host has written its entry into them, and answers write one more. */
+  needsRecord = false;
+  needsTimestamp = false;
+  /** Options were written since the header checksum was made. */
+  optionsChanged = false;
 
   /** Payload sizes of the pieces of a gathered datagram in offset order; `reassembly` counts them (-1: none). */
   pieceSizes = new Int32Array(8);
@@ -59,7 +63,9 @@ export class HostPacket extends Packet {
     this.ownsConnection = true;
     this.recordRouteOff = 0;
     this.timestampOff = 0;
-    this.routerAlert = false;
+    this.needsRecord = false;
+    this.needsTimestamp = false;
+    this.optionsChanged = false;
     this.maxPiece = 0;
     this.piecesHadDf = false;
     this.mayBeCut = false;

@@ -39,7 +39,7 @@ import { HookRunner } from './hook-runner.js';
 import { type HostConfig, RTN_LOCAL, RTN_UNICAST } from './host-config.js';
 import { type HostPacket, PacketPool } from './host-packet.js';
 import { IcmpLimit } from './icmp-limit.js';
-import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, readOptions, writeForwardOptions } from './ip-option.js';
+import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, type OptionReader, readOptions, writeForwardOptions } from './ip-option.js';
 import { Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
 import { readHopByHop } from './ip6-option.js';
 import { Routing6 } from './ip6-routing.js';
@@ -403,10 +403,14 @@ export class Host {
     }
   }
 
-  /** False: the options are such that the packet is dropped. */
+  /** IPv4 options are rare: this allocates. False: they are such that the packet is dropped. */
   #options4(p: HostPacket, device: Device): boolean {
-    const own = p.routeType === RTN_LOCAL ? p.dst : this.devices.selectAddress4(device.index, p.src, 0);
-    const result = readOptions(p, own, Math.floor(this.clock.nowUs / 1000) % MILLISECONDS_A_DAY);
+    const reader: OptionReader = {
+      address: p.routeType === RTN_LOCAL ? p.dst : this.devices.selectAddress4(device.index, p.src, 0),
+      milliseconds: Math.floor(this.clock.nowUs / 1000) % MILLISECONDS_A_DAY,
+      isOwn: (address) => this.routing4.addressType(address, 0) !== RTN_UNICAST,
+    };
+    const result = readOptions(p, reader);
     if (result === OPTIONS_OK) return true;
     if (result === OPTIONS_SOURCE_ROUTE) {
       this.#drop(p, 'routing', 'source route');
@@ -439,7 +443,7 @@ export class Host {
     setTtl(p, ttl - 1);
     if (p.redirect) this.#answers4.sendRedirect(p);
     if (!this.#hook(p, NF_INET_FORWARD, p.receivedOn, p.outDevice)) return;
-    if (p.recordRouteOff !== 0 || p.timestampOff !== 0) {
+    if (p.optionsChanged) {
       const path = this.routing4.path(p.route);
       writeForwardOptions(p, path === undefined ? 0 : this.routing4.sourceOf(path));
     }

@@ -14,22 +14,38 @@ const LOOSE_ROUTE = 131;
 const STRICT_ROUTE = 137;
 const ROUTER_ALERT = 148;
 
+/** Kinds of time stamp. */
+const TS_ONLY = 0;
+const TS_AND_ADDRESS = 1;
+const TS_PRESPECIFIED = 3;
+
 export const OPTIONS_OK = -1;
 export const OPTIONS_SOURCE_ROUTE = -2;
 
+/** What reading options asks of the host. */
+export interface OptionReader {
+  /** The host's address as the sender sees it. */
+  readonly address: number;
+  /** Milliseconds since midnight UTC. */
+  readonly milliseconds: number;
+  /** True if the address is the host's own, or no plain unicast one. */
+  isOwn(address: number): boolean;
+}
+
 /**
- * Reads the options of a received packet and writes what a receiver writes into them: `address` (its own, as seen from
- * the sender) into record route, and `milliseconds` since midnight into a time stamp. Returns OPTIONS_OK,
- * OPTIONS_SOURCE_ROUTE, or the offset in the IP header of the byte that is wrong (for ICMP 12/0).
+ * Reads the options of a received packet and writes what a receiver writes into them: its address into record route,
+ * time into a time stamp. The header checksum stays behind until the packet is forwarded, as the kernel's does.
+ * Returns OPTIONS_OK, OPTIONS_SOURCE_ROUTE, or the offset in the IP header of the byte that is wrong (for ICMP 12/0).
  */
-export function readOptions(p: HostPacket, address: number, milliseconds: number): number {
+export function readOptions(p: HostPacket, reader: OptionReader): number {
   const { view, l3Off } = p;
   const end = l3Off + p.l3Size;
   p.recordRouteOff = 0;
   p.timestampOff = 0;
-  p.routerAlert = false;
+  p.optionsChanged = false;
+  p.needsRecord = false;
+  p.needsTimestamp = false;
   let sourceRoute = false;
-  let touched = false;
   let at = l3Off + 20;
   while (at < end) {
     const kind = view.getUint8(at);
@@ -41,50 +57,41 @@ export function readOptions(p: HostPacket, address: number, milliseconds: number
     if (at + 1 >= end) return at - l3Off;
     const size = view.getUint8(at + 1);
     if (size < 2 || at + size > end) return at - l3Off;
-    switch (kind) {
-      case LOOSE_ROUTE:
-      case STRICT_ROUTE:
-        if (size < 3) return at + 1 - l3Off;
-        if (view.getUint8(at + 2) < 4) return at + 2 - l3Off;
-        if (sourceRoute) return at - l3Off;
-        sourceRoute = true;
-        break;
-      case RECORD_ROUTE: {
-        if (p.recordRouteOff !== 0) return at - l3Off;
-        if (size < 3) return at + 1 - l3Off;
-        const pointer = view.getUint8(at + 2);
-        if (pointer < 4) return at + 2 - l3Off;
-        if (pointer <= size) {
-          if (pointer + 3 > size) return at + 2 - l3Off;
-          view.setUint32(at + pointer - 1, address);
-          view.setUint8(at + 2, pointer + 4);
-          p.recordRouteOff = at;
-          touched = true;
-        }
-        break;
-      }
-      case TIMESTAMP: {
-        const fault = readTimestamp(p, at, size, address, milliseconds);
-        if (fault !== -1) return fault - l3Off;
-        touched = true;
-        break;
-      }
-      case ROUTER_ALERT:
-        if (size < 4) return at + 1 - l3Off;
-        if (view.getUint16(at + 2) === 0) p.routerAlert = true;
-        break;
-      default:
-        break;
-    }
+    let fault = -1;
+    if (kind === LOOSE_ROUTE || kind === STRICT_ROUTE) {
+      if (size < 3) fault = at + 1;
+      else if (view.getUint8(at + 2) < 4) fault = at + 2;
+      else if (sourceRoute) fault = at;
+      sourceRoute = true;
+    } else if (kind === RECORD_ROUTE) fault = readRecordRoute(p, at, size, reader);
+    else if (kind === TIMESTAMP) fault = readTimestamp(p, at, size, reader);
+    else if (kind === ROUTER_ALERT && size < 4) fault = at + 1;
+    if (fault !== -1) return fault - l3Off;
     at += size;
   }
-  if (sourceRoute) return OPTIONS_SOURCE_ROUTE;
-  if (touched) writeHeaderChecksum(p);
-  return OPTIONS_OK;
+  return sourceRoute ? OPTIONS_SOURCE_ROUTE : OPTIONS_OK;
 }
 
 /** Offset of the wrong byte, or -1. */
-function readTimestamp(p: HostPacket, at: number, size: number, address: number, milliseconds: number): number {
+function readRecordRoute(p: HostPacket, at: number, size: number, reader: OptionReader): number {
+  const { view } = p;
+  if (p.recordRouteOff !== 0) return at;
+  if (size < 3) return at + 1;
+  const pointer = view.getUint8(at + 2);
+  if (pointer < 4) return at + 2;
+  if (pointer <= size) {
+    if (pointer + 3 > size) return at + 2;
+    view.setUint32(at + pointer - 1, reader.address);
+    view.setUint8(at + 2, pointer + 4);
+    p.needsRecord = true;
+    p.optionsChanged = true;
+  }
+  p.recordRouteOff = at;
+  return -1;
+}
+
+/** Offset of the wrong byte, or -1. */
+function readTimestamp(p: HostPacket, at: number, size: number, reader: OptionReader): number {
   const { view } = p;
   if (p.timestampOff !== 0) return at;
   if (size < 4) return at + 1;
@@ -93,87 +100,77 @@ function readTimestamp(p: HostPacket, at: number, size: number, address: number,
   const flags = view.getUint8(at + 3) & 15;
   if (pointer <= size) {
     if (pointer + 3 > size) return at + 2;
-    if (flags === 0) {
-      view.setUint32(at + pointer - 1, milliseconds);
-      view.setUint8(at + 2, pointer + 4);
-    } else if (flags === 1) {
-      if (pointer + 7 > size) return at + 2;
-      view.setUint32(at + pointer - 1, address);
-      view.setUint32(at + pointer + 3, milliseconds);
+    if (flags !== TS_ONLY && pointer + 7 > size) return at + 2;
+    let timeAt = at + pointer - 1;
+    if (flags === TS_ONLY) view.setUint8(at + 2, pointer + 4);
+    else if (flags === TS_AND_ADDRESS) {
+      view.setUint32(timeAt, reader.address);
+      timeAt += 4;
       view.setUint8(at + 2, pointer + 8);
-      p.timestampOff = at;
-    } else if (flags === 3) {
-      if (pointer + 7 > size) return at + 2;
+    } else if (flags === TS_PRESPECIFIED) {
+      if (reader.isOwn(view.getUint32(timeAt))) {
+        timeAt += 4;
+        view.setUint8(at + 2, pointer + 8);
+      } else timeAt = 0;
     } else return at + 3;
-  } else if (flags !== 3) {
+    if (timeAt !== 0) {
+      view.setUint32(timeAt, reader.milliseconds);
+      p.needsTimestamp = true;
+      p.optionsChanged = true;
+    }
+  } else if (flags !== TS_PRESPECIFIED) {
     const overflow = view.getUint8(at + 3) >> 4;
     if (overflow === 15) return at + 3;
     view.setUint8(at + 3, flags | ((overflow + 1) << 4));
+    p.optionsChanged = true;
   }
+  p.timestampOff = at;
   return -1;
 }
 
-/** On leaving, the address of the device that the packet leaves by is what stands in the options. */
+/** On being forwarded, record route shows the address on the way out; the checksum catches up with what was written. */
 export function writeForwardOptions(p: HostPacket, address: number): void {
-  if (p.recordRouteOff === 0 && p.timestampOff === 0) return;
-  const { view } = p;
-  if (p.recordRouteOff !== 0) {
-    view.setUint32(p.recordRouteOff + view.getUint8(p.recordRouteOff + 2) - 5, address);
-  }
-  if (p.timestampOff !== 0) {
-    view.setUint32(p.timestampOff + view.getUint8(p.timestampOff + 2) - 9, address);
-  }
-  writeHeaderChecksum(p);
-}
-
-function writeHeaderChecksum(p: HostPacket): void {
+  if (!p.optionsChanged) return;
   const { view, l3Off } = p;
+  if (p.needsRecord) view.setUint32(p.recordRouteOff + view.getUint8(p.recordRouteOff + 2) - 5, address);
   view.setUint16(l3Off + 10, 0);
   view.setUint16(l3Off + 10, checksumOf(sumBytes(p.bytes, l3Off, l3Off + p.l3Size)));
 }
 
-/** Bytes of options in an answer to the packet: its record route option, padded; 0 without one. */
+/** Bytes of options in an answer to the packet: its record route and time stamp, padded. */
 export function optionSizeOf(cause: HostPacket): number {
-  const at = findRecordRoute(cause);
-  return at === 0 ? 0 : (cause.view.getUint8(at + 1) + 3) & ~3;
+  let size = 0;
+  if (cause.recordRouteOff !== 0) size += cause.view.getUint8(cause.recordRouteOff + 1);
+  if (cause.timestampOff !== 0) size += cause.view.getUint8(cause.timestampOff + 1);
+  return (size + 3) & ~3;
 }
 
-function findRecordRoute(p: HostPacket): number {
-  if (p.family !== 4 || p.l3Size === 20) return 0;
-  const { view } = p;
-  const end = p.l3Off + p.l3Size;
-  let at = p.l3Off + 20;
-  while (at < end) {
-    const kind = view.getUint8(at);
-    if (kind === END) return 0;
-    if (kind === NOP) {
-      at++;
-      continue;
+/**
+ * Writes an answer's options: those of the cause, with one more entry by the answering host, whose address is `source`.
+ * Kernel: __ip_options_echo(), ip_options_build().
+ */
+export function echoOptions(cause: HostPacket, answer: HostPacket, start: number, source: number, ms: number): void {
+  const { view } = answer;
+  let at = start;
+  if (cause.recordRouteOff !== 0) {
+    const size = cause.view.getUint8(cause.recordRouteOff + 1);
+    answer.bytes.set(cause.bytes.subarray(cause.recordRouteOff, cause.recordRouteOff + size), at);
+    const pointer = view.getUint8(at + 2);
+    if (cause.needsRecord && pointer + 3 <= size) {
+      view.setUint32(at + pointer - 1, source);
+      view.setUint8(at + 2, pointer + 4);
     }
-    const size = at + 1 < end ? view.getUint8(at + 1) : 0;
-    if (size < 2 || at + size > end) return 0;
-    if (kind === RECORD_ROUTE) return size < 3 ? 0 : at;
     at += size;
   }
-  return 0;
-}
-
-/** Copies the record route option into an answer and puts the answer's source behind what is recorded. */
-export function echoRecordRoute(
-  cause: HostPacket,
-  answer: HostPacket,
-  at: number,
-  optionSize: number,
-  source: number,
-): void {
-  const from = findRecordRoute(cause);
-  const size = cause.view.getUint8(from + 1);
-  answer.bytes.set(cause.bytes.subarray(from, from + size), at);
-  answer.bytes.fill(END, at + size, at + optionSize);
-  if (cause.recordRouteOff === 0) return;
-  const pointer = cause.view.getUint8(from + 2);
-  if (pointer <= size && pointer + 3 <= size) {
-    answer.view.setUint32(at + pointer - 1, source);
-    answer.view.setUint8(at + 2, pointer + 4);
-  }
+  if (cause.timestampOff === 0) return;
+  const size = cause.view.getUint8(cause.timestampOff + 1);
+  answer.bytes.set(cause.bytes.subarray(cause.timestampOff, cause.timestampOff + size), at);
+  const pointer = view.getUint8(at + 2);
+  const flags = view.getUint8(at + 3) & 15;
+  const entry = flags === TS_ONLY ? 4 : 8;
+  // Answers add nothing where the sender has named the hosts.
+  if (!cause.needsTimestamp || flags === TS_PRESPECIFIED || pointer + entry - 1 > size) return;
+  if (flags === TS_AND_ADDRESS) view.setUint32(at + pointer - 1, source);
+  view.setUint32(at + pointer - 1 + entry - 4, ms);
+  view.setUint8(at + 2, pointer + entry);
 }
