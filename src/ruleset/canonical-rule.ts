@@ -5,7 +5,7 @@
  * shared; most lines then cost a few look-ups. Pieces that command.ts could read differently in another surrounding
  * (abbreviations, options of another extension, a second instance of a match) are not taken here.
  */
-import type { Source, Span } from '../base/source.js';
+import type { Source } from '../base/source.js';
 import type { MatchExt, MatchUse, OptionSpec, TargetExt, TargetUse } from '../ext/extension.js';
 import { type GivenOption, GivenOptions, parseCNumber } from '../ext/option.js';
 import type { Words6 } from '../net/ip6.js';
@@ -13,10 +13,11 @@ import type { Family } from '../net/netfilter.js';
 import { protocolNumber } from '../net/protocol-name.js';
 import { parseAddresses } from './address-value.js';
 import { BY_NAME } from './base-option.js';
-import { addressTest, EXTENSION_HEADERS, isVerdict } from './command.js';
+import { addressTest, EXTENSION_HEADERS } from './command.js';
 import { type Counters, ZERO_COUNTERS } from './counter.js';
 import type { ExtensionRegistry } from './extension-registry.js';
-import type { AddressTest, DeviceTest, Rule, RuleTarget } from './model.js';
+import { type AddressTest, type DeviceTest, isVerdict, type Rule, type RuleTarget } from './model.js';
+import { PieceCache, PieceOption } from './piece.js';
 import { splitInto, type WordBuffer } from './words.js';
 import type { WorkingTable } from './working-table.js';
 
@@ -415,99 +416,4 @@ export class CanonicalReader {
 function specOf(ext: MatchExt | TargetExt, name: string): OptionSpec | undefined {
   for (const spec of ext.options) if (spec.name === name || spec.aliases?.includes(name) === true) return spec;
   return undefined;
-}
-
-/** An option of a piece; spans are made only if somebody asks for them. */
-class PieceOption implements GivenOption {
-  readonly spec: OptionSpec;
-  readonly invert: boolean;
-  readonly values: readonly string[];
-  readonly #source: Source;
-  readonly #key: number;
-  readonly #start: number;
-  readonly #end: number;
-  readonly #valueStart: number;
-  readonly #valueEnd: number;
-
-  constructor(
-    source: Source,
-    spec: OptionSpec,
-    invert: boolean,
-    values: readonly string[],
-    key: number,
-    start: number,
-    end: number,
-    valueStart: number,
-    valueEnd: number,
-  ) {
-    this.#source = source;
-    this.spec = spec;
-    this.invert = invert;
-    this.values = values;
-    this.#key = key;
-    this.#start = start;
-    this.#end = end;
-    this.#valueStart = valueStart;
-    this.#valueEnd = valueEnd;
-  }
-
-  get span(): Span {
-    return { source: this.#source, start: this.#start, end: this.#end };
-  }
-
-  get valueSpan(): Span {
-    return { source: this.#source, start: this.#valueStart, end: this.#valueEnd };
-  }
-
-  get protocol(): number {
-    return this.#key >> 1;
-  }
-
-  get protocolInverted(): boolean {
-    return (this.#key & 1) === 1;
-  }
-}
-
-/** Most slots of a piece cache; a power of two. */
-const MAX_PIECE_SLOTS = 1 << 14;
-
-/**
- * Values of pieces of the text seen lately, under the piece and the rule's protocol (what an option means may depend on
- * it). Each slot holds the piece met last: room is bounded, and a hit makes no string.
- */
-class PieceCache<V> {
-  readonly #mask: number;
-  readonly #pieces: (string | undefined)[];
-  readonly #keys: Int32Array;
-  readonly #values: (V | null | undefined)[];
-
-  /** `textSize`: of the file; a small one needs few slots. */
-  constructor(textSize: number) {
-    let slots = 16;
-    while (slots < MAX_PIECE_SLOTS && slots * 64 < textSize) slots *= 2;
-    this.#mask = slots - 1;
-    this.#pieces = new Array<undefined>(slots).fill(undefined);
-    this.#keys = new Int32Array(slots);
-    this.#values = new Array<undefined>(slots).fill(undefined);
-  }
-
-  /** Undefined: not there. Null: known not to be for the quick reader. */
-  get(text: string, start: number, end: number, key: number, hash: number): V | null | undefined {
-    const slot = this.#slot(hash, key);
-    const piece = this.#pieces[slot];
-    if (piece === undefined || piece.length !== end - start || this.#keys[slot] !== key) return undefined;
-    return text.startsWith(piece, start) ? this.#values[slot] : undefined;
-  }
-
-  set(text: string, start: number, end: number, key: number, hash: number, value: V | null): void {
-    const slot = this.#slot(hash, key);
-    this.#pieces[slot] = text.slice(start, end);
-    this.#keys[slot] = key;
-    this.#values[slot] = value;
-  }
-
-  #slot(hash: number, key: number): number {
-    const mixed = Math.imul(hash ^ key, 0x9e3779b1);
-    return (mixed ^ (mixed >>> 15)) & this.#mask;
-  }
 }

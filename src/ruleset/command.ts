@@ -6,19 +6,20 @@ import { byteSize } from '../base/byte-size.js';
 import type { Diagnostic } from '../base/diagnostic.js';
 import { nearest } from '../base/nearest.js';
 import type { Source, Span } from '../base/source.js';
-import type { MatchExt, OptionSpec, TargetExt, TargetUse } from '../ext/extension.js';
+import type { MatchExt, TargetExt, TargetUse } from '../ext/extension.js';
 import { type GivenOption, GivenOptions, parseCNumber } from '../ext/option.js';
 import { UNSUPPORTED_MATCHES, UNSUPPORTED_TARGETS } from '../ext/unsupported.js';
 import type { Family, TableName } from '../net/netfilter.js';
 import { IPPROTO_AH, IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_ROUTING } from '../net/protocol.js';
 import { protocolName, protocolNumber } from '../net/protocol-name.js';
 import { type AddressValue, parseAddresses } from './address-value.js';
-import { BY_NAME, COMMAND_OF_LETTER, type CommandName, INVERTIBLE, RULE_COMMANDS, takesOption } from './base-option.js';
+import { COMMAND_OF_LETTER, type CommandName, INVERTIBLE, RULE_COMMANDS, takesOption } from './base-option.js';
 import { type Counters, parseCounter, ZERO_COUNTERS } from './counter.js';
 import type { ExtensionRegistry } from './extension-registry.js';
 import { type Extension, type Item, OptionReader } from './getopt.js';
-import type { AddressTest, DeviceTest, Rule, RuleTarget, Verdict } from './model.js';
+import { type AddressTest, type DeviceTest, isVerdict, type Rule, type RuleTarget } from './model.js';
 import type { RuleFaultCode } from './rule-fault.js';
+import { didYouMean, optionHint, strayHint, unknownExtension } from './rule-hint.js';
 import { splitWords, type Words } from './words.js';
 
 /** Longest chain or target name (kernel: XT_EXTENSION_MAXNAMELEN − 1). */
@@ -69,9 +70,6 @@ export function readCommand(
   const words = splitWords(context.source.text, start, end);
   return new CommandReader(context, words, start, end, given, asOption).read();
 }
-
-const VERDICTS: ReadonlySet<string> = new Set<Verdict>(['ACCEPT', 'DROP', 'RETURN', 'QUEUE']);
-export const isVerdict = (name: string): name is Verdict => VERDICTS.has(name);
 
 /** An extension as it is being read: `-m name` or `-j NAME` and its options so far. */
 interface Instance<E extends Extension> {
@@ -464,30 +462,9 @@ class CommandReader {
   }
 
   #unknownExtension(kind: 'match' | 'target', name: string, word: number): never {
-    const { registry, family } = this.#context;
-    const list: readonly Extension[] = kind === 'match' ? registry.matches : registry.targets;
-    const other = list.find((ext) => ext.kind === name || ext.aliases?.includes(name));
-    if (other !== undefined && !other.families.includes(family))
-      this.#refuse('unsupported-extension', `${kind} "${name}" does not exist for IPv${family}`, word);
-    const unsupported = kind === 'match' ? UNSUPPORTED_MATCHES : UNSUPPORTED_TARGETS;
-    if (unsupported.has(name))
-      this.#refuse(
-        'unsupported-extension',
-        `${kind} "${name}" is not supported`,
-        word,
-        'the rule would not be exact without it',
-      );
-    const names = list.filter((ext) => ext.families.includes(family)).map((ext) => ext.kind);
-    if (kind === 'match') {
-      this.#refuse('unknown-match', `unknown match "${name}"`, word, didYouMean(nearest(name, names)));
-    }
-    const guess = nearest(name, [...this.#context.chainNames(), ...names, ...VERDICTS]);
-    this.#refuse(
-      'unknown-target',
-      `no chain or target "${name}" in table ${this.#context.table}`,
-      word,
-      didYouMean(guess),
-    );
+    const { registry, family, table } = this.#context;
+    const fault = unknownExtension(kind, name, family, registry, table, this.#context.chainNames());
+    this.#refuse(fault.code, fault.message, word, fault.hint);
   }
 
   #takeExtensionOption(item: Item & { kind: 'extension' }, invert: boolean): void {
@@ -528,27 +505,9 @@ class CommandReader {
     if (this.#protocolGiven && item.name.startsWith('--') && UNSUPPORTED_MATCHES.has(protocol))
       this.#refuse('unsupported-extension', `option "${item.name}" of match "${protocol}" is not supported`, item.word);
     const loaded = this.#reader.loaded;
+    const hint = optionHint(item.name, this.#context.family, this.#context.registry, loaded, this.#protocolGiven);
     const of = loaded.length === 0 ? '' : ` (loaded: ${loaded.map((ext) => ext.kind).join(', ')})`;
-    this.#refuse('unknown-option', `unknown option "${item.name}"${of}`, item.word, this.#optionHint(item.name));
-  }
-
-  #optionHint(name: string): string | undefined {
-    if (/^--(dports?|sports?|ports|(source|destination)-ports?)$/.test(name)) {
-      if (name.endsWith('ports')) return 'lists of ports need -m multiport';
-      if (!this.#protocolGiven) return `"${name}" needs a protocol before it: -p tcp, -p udp, …`;
-    }
-    const { registry, family } = this.#context;
-    const has = (ext: Extension, option: string): boolean =>
-      ext.families.includes(family) &&
-      ext.options.some((spec: OptionSpec) => spec.name === option || spec.aliases?.includes(option) === true);
-    const match = registry.matches.find((ext) => has(ext, name));
-    if (match !== undefined) return `"${name}" belongs to -m ${match.kind}, which must stand before it`;
-    const target = registry.targets.find((ext) => has(ext, name));
-    if (target !== undefined) return `"${name}" belongs to -j ${target.kind}, which must stand before it`;
-    const known = this.#reader.loaded.flatMap((ext) =>
-      ext.options.flatMap((spec) => [spec.name, ...(spec.aliases ?? [])]),
-    );
-    return didYouMean(nearest(name, [...known, ...BY_NAME.keys()]));
+    this.#refuse('unknown-option', `unknown option "${item.name}"${of}`, item.word, hint);
   }
 
   // ---- the whole
@@ -738,13 +697,3 @@ export const EXTENSION_HEADERS: ReadonlySet<number> = new Set([
 ]);
 
 const KNOWN_PROTOCOLS: readonly string[] = ['all', ...Array.from({ length: 144 }, (_, i) => protocolName(i))];
-
-function didYouMean(guess: string | undefined): string | undefined {
-  return guess === undefined ? undefined : `did you mean "${guess}"?`;
-}
-
-function strayHint(word: string): string | undefined {
-  if (word.endsWith('\r')) return 'the line ends in a carriage return: convert the file to Unix line ends';
-  if (word.startsWith('#')) return 'comments must begin in the first column';
-  return word.trim() === 'COMMIT' ? 'COMMIT must stand alone on its line, with a newline right after it' : undefined;
-}

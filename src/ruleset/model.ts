@@ -21,6 +21,8 @@ export interface DeviceTest {
 }
 
 export type Verdict = 'ACCEPT' | 'DROP' | 'RETURN' | 'QUEUE';
+export const VERDICTS: ReadonlySet<string> = new Set<Verdict>(['ACCEPT', 'DROP', 'RETURN', 'QUEUE']);
+export const isVerdict = (name: string): name is Verdict => VERDICTS.has(name);
 
 export type RuleTarget =
   | { readonly kind: 'none' }

@@ -5,7 +5,7 @@
 import { compareBytes } from '../base/byte-size.js';
 import { type Family, HOOK_CHAINS, TABLE_HOOKS, type TableName } from '../net/netfilter.js';
 import { type Counters, ZERO_COUNTERS } from './counter.js';
-import type { Chain, Rule, RuleTarget, Table } from './model.js';
+import { type Chain, type Rule, type RuleTarget, type Table, VERDICTS } from './model.js';
 import { sameRule } from './print.js';
 
 interface WorkingChain {
@@ -110,7 +110,7 @@ export class WorkingTable {
   }
 
   newChain(name: string): Trouble | undefined {
-    if (this.isChain(name) || VERDICT_NAMES.has(name)) return 'chain-exists';
+    if (this.isChain(name) || VERDICTS.has(name)) return 'chain-exists';
     this.#user.set(name, newUserChain(name));
     return undefined;
   }
@@ -140,7 +140,7 @@ export class WorkingTable {
   }
 
   renameChain(name: string, to: string): Trouble | undefined {
-    if (this.isChain(to) || VERDICT_NAMES.has(to)) return 'chain-exists';
+    if (this.isChain(to) || VERDICTS.has(to)) return 'chain-exists';
     const chain = this.#user.get(name);
     if (chain === undefined) return this.#base.has(name) ? 'built-in-chain' : 'missing-chain';
     this.#user.delete(name);
@@ -292,8 +292,6 @@ export class WorkingTable {
     return { name, policy, packets, bytes, rules: rules.length < 12 ? rules.slice() : rules };
   }
 }
-
-const VERDICT_NAMES: ReadonlySet<string> = new Set(['ACCEPT', 'DROP', 'RETURN', 'QUEUE']);
 
 function newUserChain(name: string): WorkingChain {
   return {
