@@ -45,8 +45,8 @@ export class Conversation {
   readonly clock = new VirtualClock();
   readonly ct: ConntrackTable;
 
-  constructor(sysctl: Readonly<Record<string, number>> = {}) {
-    this.clock.nowUs = START_US;
+  constructor(sysctl: Readonly<Record<string, number>> = {}, startUs: number = START_US) {
+    this.clock.nowUs = startUs;
     const entries = Object.entries(sysctl).map(
       ([name, value]) => [`net.netfilter.nf_conntrack_${name}`, String(value)] as const,
     );
