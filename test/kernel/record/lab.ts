@@ -113,6 +113,8 @@ export class Lab {
     if (!this.offload) {
       const off = ['tx', 'rx', 'sg', 'tso', 'gso', 'gro'].flatMap((feature) => [feature, 'off']);
       tryRun('ip', ['netns', 'exec', PREFIX + port.host, 'ethtool', '-K', port.interface, ...off]);
+      // TCP always hands down segments to be cut later, which the rules count as one packet and a capture shows as many.
+      this.exec(port.host, 'ip', 'link', 'set', port.interface, 'gso_max_segs', '1');
     }
     this.exec(port.host, 'ip', 'link', 'set', port.interface, 'up');
     for (const address of port.addresses) {
