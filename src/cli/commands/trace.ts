@@ -159,6 +159,7 @@ function listen(made: ReplayHost, options: Options): TraceStory {
     deviceName: (index) => made.host.devices.at(index)?.name ?? '',
   });
   story.attach([made.host.engine(4), made.host.engine(6)]);
+  made.connect(story.events());
   return story;
 }
 
