@@ -194,11 +194,28 @@ describe('source side: the present one, or the one this client port has already'
   });
 
   it('looks no further if the mapping is used towards this destination', () => {
-    world = new World([5]);
+    world.add('10.1.0.2:7>10.2.0.3:53', UDP, '172.16.0.9:4002>10.2.0.3:53');
     world.add('10.1.0.2:7>10.2.0.2:53', UDP, '172.16.0.9:4001>10.2.0.2:53');
     world.add('10.1.0.3:9>10.2.0.5:53', UDP, '172.16.0.9:4001>10.2.0.5:53');
-    // The port is kept as it is free; a search would be the next step.
+    // Not the older mapping either: the port is kept, as it is free.
     expect(world.choose('10.1.0.2:7>10.2.0.5:53', UDP, { to: '172.16.0.9' }, SRC)).toBe('172.16.0.9:7>10.2.0.5:53');
+  });
+
+  it('finds the newest of one client port among hundreds, in order, while they go', () => {
+    const mine: number[] = [];
+    for (let i = 0; i < 300; i++) {
+      world.add(`10.3.${i >> 8}.${i & 255}:7>10.2.0.2:53`, UDP);
+      if (i % 10 === 0)
+        mine.push(world.add(`10.1.0.2:7>10.2.9.${i / 10}:53`, UDP, `172.16.0.9:${5000 + i / 10}>10.2.9.${i / 10}:53`));
+    }
+    const choose = () => world.choose('10.1.0.2:7>10.2.0.5:53', UDP, { to: '172.16.0.9' }, SRC);
+    for (const gone of [15, 3, 0]) world.table.remove(mine[gone]!);
+    for (let i = mine.length - 1; i >= 0; i--) {
+      if ([15, 3, 0].includes(i)) continue;
+      expect(choose()).toBe(`172.16.0.9:${5000 + i}>10.2.0.5:53`);
+      world.table.remove(mine[i]!);
+    }
+    expect(choose()).toBe('172.16.0.9:7>10.2.0.5:53');
   });
 
   it('does none of this with --random', () => {
@@ -398,19 +415,20 @@ describe('end of a search', () => {
     expect(world.table.confirmedCount).toBe(evicted ? confirmed - 1 : confirmed);
   });
 
-  it('evicts only in the last 32 attempts, never what has a fixed timeout', () => {
-    world = new World([0, 0]);
+  it.each([
+    // 40 candidates: the ninth attempt, of port 108, is the first of the last 32.
+    ['the last 32 attempts may', 108, undefined],
+    ['never what has a fixed timeout', 109, 108],
+  ])('evicts: %s', (_name, chosen, fixed) => {
+    world = new World([0]);
     const entries = fill(100, 139);
     for (const entry of entries) {
       world.tcpState.set(entry, 7);
       world.advanced.add(entry);
     }
-    world.table.status[entries[8]!] = world.table.status[entries[8]!]! | IPS_FIXED_TIMEOUT;
-    // 40 candidates: the ninth attempt is the first of the last 32.
-    expect(choose([100, 139])).toBe('172.16.0.9:109>10.2.0.2:2');
-    expect(world.table.isAlive(entries[9]!)).toBe(false);
-    expect(world.table.isAlive(entries[8]!)).toBe(true);
-    expect(world.table.confirmedCount).toBe(39);
+    if (fixed !== undefined) world.table.status[entries[fixed - 100]!]! |= IPS_FIXED_TIMEOUT;
+    expect(choose([100, 139])).toBe(`172.16.0.9:${chosen}>10.2.0.2:2`);
+    expect(entries.filter((entry) => !world.table.isAlive(entry))).toEqual([entries[chosen - 100]]);
   });
 
   it('never evicts for UDP', () => {

@@ -194,9 +194,34 @@ describe.each([
     const probe = packet(at.outside, at.server, 4000, 8080, 0);
     const word = (probe[field]! << 8) | probe[field + 1]!;
     expect([...packet(at.outside, at.server, 4000, 8080, word).subarray(field, field + 2)]).toEqual([255, 255]);
+    const router = new NatRouter();
     const first = packetOf(packet(at.client, at.virtual, 1234, 80, word));
-    new NatRouter().pass(first, both(at));
+    router.pass(first, both(at));
     expectBytes(first, packet(at.outside, at.server, 4000, 8080, word));
+    // The same in a quote, the other way round.
+    const back = packet(at.client, at.virtual, 1234, 80, 0);
+    const backWord = (back[field]! << 8) | back[field + 1]!;
+    const error = craft(errorAbout(packet(at.outside, at.server, 4000, 8080, backWord), at.router, at.outside));
+    router.pass(error, both(at));
+    expectBytes(error, ipBytes(errorAbout(packet(at.client, at.virtual, 1234, 80, backWord), at.virtual, at.client)));
+  });
+
+  it('the checksum of a quoted TCP header is left alone unless the whole header is there', () => {
+    const headers = at === V4 ? 20 : 40;
+    const packet = (src: string, dst: string, sport: number, dport: number) =>
+      ipBytes({ src, dst, protocol: TCP, body: tcpOf(sport, dport) });
+    for (const size of [18, 19, 20]) {
+      const router = new NatRouter();
+      router.pass(packetOf(packet(at.client, at.virtual, 1234, 80)), both(at));
+      const quote = packet(at.outside, at.server, 4000, 8080).subarray(0, headers + size);
+      const expected = packet(at.client, at.virtual, 1234, 80)
+        .subarray(0, headers + size)
+        .slice();
+      if (size < 20) expected.set(quote.subarray(headers + 16, headers + 18), headers + 16);
+      const error = craft(errorAbout(quote, at.router, at.outside));
+      router.pass(error, both(at));
+      expectBytes(error, ipBytes(errorAbout(expected, at.virtual, at.client)));
+    }
   });
 
   it('a wrong checksum stays wrong by the same difference', () => {
