@@ -248,7 +248,8 @@ export class Answers4 {
 
   #mayReach(answer: HostPacket, destination: number, causeViaLoopback: boolean): boolean {
     if (!(this.#devices.at(answer.outDevice)?.isLoopback ?? false)) {
-      if (!this.#limit.allow4(destination, this.#settings.icmpRateLimitMs)) return false;
+      const interval = this.#settings.icmpRateLimitMs;
+      if (interval > 0 && !this.#limit.allow4(destination, interval)) return false;
     }
     if (!causeViaLoopback) this.#limit.takeCredit();
     return true;

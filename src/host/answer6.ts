@@ -160,11 +160,14 @@ export class Answers6 {
   echoReply(cause: HostPacket, group: boolean): void {
     const { f } = cause;
     const mark = this.#settings.reflectMark6 ? cause.mark : 0;
-    const bound = group || scopeOf6(f, Field.Src0) === SCOPE_LINK ? cause.receivedOn : 0;
+    const { isLoopback } = this.#devices.at(cause.receivedOn)!;
     const answer = this.#port.acquire();
     answer.mark = mark;
-    const from = group ? NO_ADDRESS : f;
-    if (!this.#routing.output(answer, f, Field.Src0, from, group ? 0 : Field.Dst0, mark, bound)) {
+    // An anycast address is no source either (sysctl anycast_src_echo_reply).
+    const choose = group || cause.routeType === RTN_ANYCAST;
+    const from = choose ? NO_ADDRESS : f;
+    const bound = isLoopback ? 0 : cause.receivedOn;
+    if (!this.#routing.output(answer, f, Field.Src0, from, choose ? 0 : Field.Dst0, mark, bound)) {
       this.#port.release(answer);
       return;
     }
@@ -180,7 +183,7 @@ export class Answers6 {
 
   /** Reset for a segment to a port without a socket. */
   closedPort(cause: HostPacket): void {
-    if (cause.routeType !== RTN_LOCAL && cause.routeType !== RTN_ANYCAST) return;
+    if (cause.routeType !== RTN_LOCAL) return;
     this.#reset(cause, cause.tos & 0xfc, false);
   }
 
@@ -207,21 +210,15 @@ export class Answers6 {
     this.#port.sendOwn(answer);
   }
 
-  /** ICMPv6 errors and redirects get no error. Kernel: is_ineligible(). */
+  /** ICMPv6 errors get no error. Kernel: is_ineligible(). */
   #isIneligible(cause: HostPacket): boolean {
-    if (cause.f[Field.FragOff]! !== 0) return true;
-    if (cause.protocol !== IPPROTO_ICMPV6) return false;
-    if (cause.end < cause.l4Off + 1) return true;
-    const type = cause.view.getUint8(cause.l4Off);
-    return type < 128 || type === NDISC_REDIRECT;
+    if (cause.protocol !== IPPROTO_ICMPV6 || cause.f[Field.FragOff]! !== 0) return false;
+    return cause.end < cause.l4Off + 1 || cause.view.getUint8(cause.l4Off) < 128;
   }
 
   #mayReach(answer: HostPacket, cause: HostPacket, causeViaLoopback: boolean): boolean {
     if (!(this.#devices.at(answer.outDevice)?.isLoopback ?? false)) {
-      // Wider prefixes get more.
-      const bits = this.#routing.path(answer.route)?.bits ?? 128;
-      const interval = this.#settings.icmp6RateLimitMs >> ((128 - bits) >> 5);
-      if (!this.#limit.allow6(cause.f, Field.Src0, interval)) return false;
+      if (!this.#limit.allow6(cause.f, Field.Src0, this.#settings.icmp6RateLimitMs)) return false;
     }
     if (!causeViaLoopback) this.#limit.takeCredit();
     return true;

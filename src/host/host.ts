@@ -41,7 +41,7 @@ import { type HostPacket, PacketPool } from './host-packet.js';
 import { IcmpLimit } from './icmp-limit.js';
 import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, type OptionReader, readOptions, writeForwardOptions } from './ip-option.js';
 import { Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
-import { readHopByHop } from './ip6-option.js';
+import { EXTENSIONS_OK, problemCode, problemPointer, readHopByHop } from './ip6-option.js';
 import { Routing6 } from './ip6-routing.js';
 import { LocalEnd } from './local-end.js';
 import { Neighbours } from './neighbour.js';
@@ -471,9 +471,9 @@ export class Host {
     }
     if (f[Field.Src0]! >>> 24 === 0xff) return 'multicast source address';
     if (view.getUint8(l3Off + 6) !== 0) return undefined;
-    const wrong = readHopByHop(p);
-    if (wrong === 0) return undefined;
-    if (wrong > 0) this.#answers6.sendError(p, ICMPV6_PARAMPROB, 2, wrong);
+    const fault = readHopByHop(p);
+    if (fault === EXTENSIONS_OK) return undefined;
+    if (fault > 0) this.#answers6.sendError(p, ICMPV6_PARAMPROB, problemCode(fault), problemPointer(fault));
     return 'bad extension header';
   }
 

@@ -30,6 +30,7 @@ import { type Answers6, ICMPV6_DEST_UNREACH, ICMPV6_ECHO_REQUEST, ICMPV6_PARAMPR
 import type { DropReason } from './drop-reason.js';
 import { RTN_BROADCAST, RTN_MULTICAST } from './host-config.js';
 import type { HostPacket } from './host-packet.js';
+import { EXTENSIONS_OK, namingByte, problemCode, problemPointer, readDestinationChain } from './ip6-option.js';
 import type { Sockets } from './socket.js';
 import type { Settings } from './sysctl.js';
 
@@ -55,6 +56,11 @@ export class LocalEnd {
 
   /** Answers the packet if the stack would; the result says why nobody took it, undefined if somebody did. */
   take(p: HostPacket): DropReason | undefined {
+    if (p.family === 6) {
+      const fault = readDestinationChain(p);
+      if (fault > 0) this.#answers6.sendError(p, ICMPV6_PARAMPROB, problemCode(fault), problemPointer(fault));
+      if (fault !== EXTENSIONS_OK) return 'bad extension header';
+    }
     const { protocol } = p;
     if (protocol === IPPROTO_TCP) return this.#tcp(p);
     if (protocol === IPPROTO_UDP) return this.#udp(p);
@@ -136,7 +142,7 @@ export class LocalEnd {
       case IPPROTO_UDPLITE:
         return undefined;
       default:
-        this.#answers6.sendError(p, ICMPV6_PARAMPROB, ICMPV6_UNK_NEXTHDR, lastNextHeaderAt(p));
+        this.#answers6.sendError(p, ICMPV6_PARAMPROB, ICMPV6_UNK_NEXTHDR, namingByte(p, p.l4Off) - p.l3Off);
         return 'unknown protocol';
     }
   }
@@ -161,15 +167,4 @@ function forgetConnection(p: HostPacket): void {
 
 function isWrong(p: HostPacket, length: number): boolean {
   return p.csum === CSUM_WIRE && transportChecksumState(p, length) === CHECKSUM_WRONG;
-}
-
-/** Offset in the packet of the byte that names the transport protocol. */
-function lastNextHeaderAt(p: HostPacket): number {
-  let byte = 6;
-  let at = p.l3Off + 40;
-  while (at < p.l4Off) {
-    byte = at - p.l3Off;
-    at += p.fragmentHeaderOff === at ? 8 : (p.view.getUint8(at + 1) + 1) << 3;
-  }
-  return byte;
 }

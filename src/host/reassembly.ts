@@ -8,6 +8,7 @@ import { checksumOf, sumBytes } from '../net/checksum.js';
 import { Field } from '../wire/field.js';
 import type { DropReason } from './drop-reason.js';
 import { ETHERNET_SIZE, HEADROOM, type HostPacket } from './host-packet.js';
+import { namingByte } from './ip6-option.js';
 
 /** Who gathers: the same datagram may be gathered by several, apart from each other (enum ip_defrag_users). */
 export type Gatherer = 'local-deliver' | 'conntrack-in' | 'conntrack-out' | 'own';
@@ -90,6 +91,7 @@ export class Reassembly {
   gather(packet: HostPacket, gatherer: Gatherer): boolean {
     this.refused = undefined;
     if (packet.isCut) return this.#refuse('fragment cut by the capture');
+    if (packet.family === 6 && packet.fragmentHeaderOff + 8 > packet.end) return this.#refuse('bad fragment');
     if (this.#memory > this.#memoryLimit) return this.#refuse('fragment memory full');
     const queue = this.#queueOf(packet, gatherer);
     const verdict = packet.family === 4 ? this.#insert4(queue, packet) : this.#insert6(queue, packet);
@@ -175,7 +177,7 @@ export class Reassembly {
     if (size > queue.maxSize) queue.maxSize = size;
     if (offset === 0) {
       this.#keepHeader(queue, packet, at);
-      queue.nextHeaderAt = previousHeaderByte(packet) - l3Off;
+      queue.nextHeaderAt = namingByte(packet, at) - l3Off;
       queue.nextHeader = view.getUint8(at);
       queue.fragmentHeader = packet.bytes.slice(at, at + 8);
     }
@@ -332,16 +334,4 @@ function emptyQueue() {
     nextHeaderAt: 0,
     nextHeader: 0,
   };
-}
-
-/** Offset of the next-header byte that names the packet's fragment header. */
-function previousHeaderByte(packet: HostPacket): number {
-  const { view, l3Off, fragmentHeaderOff } = packet;
-  let byte = l3Off + 6;
-  let at = l3Off + 40;
-  while (at < fragmentHeaderOff) {
-    byte = at;
-    at += (view.getUint8(at + 1) + 1) << 3;
-  }
-  return byte;
 }
