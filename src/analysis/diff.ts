@@ -40,7 +40,7 @@ const STATISTIC = / ?-m statistic --mode \S+(?: --probability \S+| --every \S+(?
 
 /** The rule without what only says how many packets it takes. */
 function identity(rule: string): string {
-  return rule.replace(STATISTIC, '');
+  return rule.replace(STATISTIC, '').trimStart();
 }
 
 export function diffRuleSets(before: RuleListing, after: RuleListing): RuleSetDifference {

@@ -48,7 +48,9 @@ function chainsOf(block: PortBlock | undefined): BlockChains {
 
 /** A rule without what only says how likely it is: rules with one identity are one rule that changed. */
 function identity(rule: string): string {
-  return rule.replace(/ ?-m statistic --mode (?:random --probability \S+|nth --every \S+ --packet \S+)/, '');
+  return rule
+    .replace(/ ?-m statistic --mode (?:random --probability \S+|nth --every \S+ --packet \S+)/, '')
+    .trimStart();
 }
 
 /** Edits that make `after` of `before`, in order of application; `base` is added to each index. */
