@@ -1,0 +1,132 @@
+/**
+ * `npm run bench`: what a packet costs, for every contender and workload. `-- --bars`: only the promises, with exit 1
+ * when one is missed. `-- --report DIR`: results.json there as well. `-- --quick`: shorter samples.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { compiledEngine } from '../src/engine/compiled/engine.js';
+import { referenceEngine } from '../src/engine/reference/walk.js';
+import { type Bar, isMet, measureBars } from './bars.js';
+import { establishedCase, floorCase, parsingCase, pipelineCase, readingCase } from './contenders.js';
+import { type Case, measure } from './measure.js';
+import { establish, Node, ruleSetOf } from './node.js';
+import { writeReport } from './report.js';
+import { blacklist, firewall, servicesNew, type Workload } from './workloads.js';
+
+export interface Row {
+  readonly workload: string;
+  readonly size: number;
+  readonly rules: number;
+  readonly contender: string;
+  readonly medianNs: number;
+  readonly minNs: number;
+  readonly spreadNs: number;
+  readonly samples: number;
+  /** Of the same run and capture. */
+  readonly floorNs: number;
+}
+
+const PACKETS = 20_000;
+const CONNECTIONS = 1000;
+/** The reference walks every rule: beyond this many it only shows that once more. */
+const REFERENCE_RULES = 10_000;
+/** Packets that the reference gets, so that a sample stays below a second. */
+const REFERENCE_PACKETS = 500;
+
+const args = process.argv.slice(2);
+const has = (flag: string): boolean => args.includes(flag);
+const reportFolder = has('--report') ? args[args.indexOf('--report') + 1] : undefined;
+const seconds = has('--quick') ? 0.5 : 2;
+const rows: Row[] = [];
+
+const number = (value: number, digits = 1): string =>
+  value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: digits });
+
+function printRow(row: Row): void {
+  const perSecond = 1e3 / row.medianNs;
+  console.log(
+    `  ${row.contender.padEnd(12)} ${number(row.medianNs).padStart(11)} ns ±${number(row.spreadNs).padStart(8)} ` +
+      `${number(perSecond, 3).padStart(9)} M/s ${number(row.medianNs / row.floorNs).padStart(9)} × floor`,
+  );
+}
+
+async function bench(workload: Workload, cases: readonly Case[]): Promise<void> {
+  console.log(`\n${workload.name} (${workload.ruleCount.toLocaleString('en-US')} rules)`);
+  const measured = await measure(workload.name, [floorCase(workload), ...cases], seconds);
+  const floorNs = measured[0]!.medianNs;
+  for (const { name, ...figures } of measured) {
+    const row = {
+      workload: workload.name,
+      size: workload.size,
+      rules: workload.ruleCount,
+      contender: name,
+      ...figures,
+      floorNs,
+    };
+    rows.push(row);
+    printRow(row);
+  }
+}
+
+function engineCases(workload: Workload): Case[] {
+  const ruleSet = ruleSetOf(workload);
+  const cases = [pipelineCase('compiled', workload, ruleSet, compiledEngine)];
+  if (workload.ruleCount <= REFERENCE_RULES) {
+    cases.push(pipelineCase('reference', workload, ruleSet, referenceEngine, REFERENCE_PACKETS));
+  }
+  return cases;
+}
+
+async function benchEstablished(fresh: Workload): Promise<void> {
+  const node = new Node(ruleSetOf(fresh), fresh.family, compiledEngine);
+  const old = establish(node, fresh, CONNECTIONS, PACKETS);
+  await bench(old, [establishedCase('compiled', old, node)]);
+}
+
+async function benchAll(): Promise<void> {
+  const first = servicesNew(10, 2, 4, PACKETS);
+  console.log('Nanoseconds a packet: median, half the width of the middle half of the samples.');
+  await bench(first, [readingCase(first), parsingCase(first), ...engineCases(first)]);
+  for (const family of [4, 6] as const) {
+    for (const endpoints of [2, 10]) {
+      for (const services of [10, 100, 1000, 10_000, 50_000]) {
+        // A million rules and more do not fit beside everything else in Node's default heap.
+        if (services * endpoints > 100_000) continue;
+        if (family === 6 && endpoints === 10) continue;
+        const workload = servicesNew(services, endpoints, family, PACKETS);
+        if (workload.name !== first.name) await bench(workload, engineCases(workload));
+        await benchEstablished(workload);
+      }
+    }
+  }
+  for (const workload of [blacklist(10_000, PACKETS), blacklist(100_000, PACKETS), firewall(1000, PACKETS)]) {
+    await bench(workload, engineCases(workload));
+  }
+}
+
+function printBar(bar: Bar): void {
+  const verdict = isMet(bar) ? 'met   ' : 'MISSED';
+  const sign = bar.atLeast ? '≥' : '≤';
+  console.log(
+    `${verdict} ${bar.what}: ${number(bar.figure, 2)} ${bar.unit} (bar ${sign} ${bar.bar} ${bar.unit}; ${bar.note})`,
+  );
+}
+
+const machine = {
+  node: process.version,
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cores: cpus().length,
+  memoryBytes: totalmem(),
+};
+console.log(`Node ${machine.node}, ${machine.cores} × ${machine.cpu}`);
+if (!has('--bars')) await benchAll();
+console.log('\nBars');
+const bars = await measureBars(printBar);
+if (reportFolder !== undefined) {
+  mkdirSync(reportFolder, { recursive: true });
+  const results = { machine, rows, bars: bars.map((bar) => ({ ...bar, met: isMet(bar) })) };
+  writeFileSync(join(reportFolder, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+  writeReport(join(reportFolder, 'index.html'), results);
+}
+process.exitCode = bars.every(isMet) ? 0 : 1;
