@@ -13,5 +13,5 @@ cd "$work/empty"
 npm init -y >/dev/null
 npm install --silent "$tarball"
 npx chainwalk --version
-npx chainwalk fmt "$root/rules/k8s-node1.rules" >/dev/null
+npx chainwalk fmt "$root/rules/kubernetes-node1.rules" >/dev/null
 node --input-type=module -e "import { parseRuleSet } from 'chainwalk'; if (typeof parseRuleSet !== 'function') process.exit(1);"
