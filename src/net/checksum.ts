@@ -22,13 +22,25 @@ export function checksumOf(sum: number): number {
   return ~fold(sum) & 0xffff;
 }
 
-/** New checksum field after one 16-bit word under it changed (RFC 1624, eq. 3; kernel: csum_replace2()). */
+/** What changing a 32-bit word adds to a sum over it. Both words unsigned. */
+export function wordDifference(before: number, after: number): number {
+  return (~before >>> 16) + (~before & 0xffff) + (after >>> 16) + (after & 0xffff);
+}
+
+/** New checksum field after a sum under it grew by `difference` (below 2^31 − 2^16; RFC 1624, eq. 3). */
+export function replaceSum(checksum: number, difference: number): number {
+  let sum = (~checksum & 0xffff) + difference;
+  sum = (sum & 0xffff) + (sum >>> 16);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+/** New checksum field after one 16-bit word under it changed (kernel: csum_replace2()). */
 export function replaceWord(checksum: number, before: number, after: number): number {
-  return ~fold((~checksum & 0xffff) + (~before & 0xffff) + after) & 0xffff;
+  return replaceSum(checksum, (~before & 0xffff) + after);
 }
 
 /** The same for a 32-bit word (kernel: csum_replace4()). Both words unsigned. */
 export function replaceLong(checksum: number, before: number, after: number): number {
-  const sum = (~checksum & 0xffff) + (~before >>> 16) + (~before & 0xffff) + (after >>> 16) + (after & 0xffff);
-  return ~fold(sum) & 0xffff;
+  return replaceSum(checksum, wordDifference(before, after));
 }

@@ -2,7 +2,7 @@
  * Changes to a packet's headers: bytes, checksums (incrementally, RFC 1624) and decoded fields in one step.
  * Per packet: allocates nothing.
  */
-import { fold, replaceLong, replaceWord } from '../net/checksum.js';
+import { fold, replaceLong, replaceSum, replaceWord, wordDifference } from '../net/checksum.js';
 import {
   IPPROTO_DCCP,
   IPPROTO_ICMPV6,
@@ -63,6 +63,11 @@ export function checksumOffsetOf(protocol: number): number {
  * UDP: a checksum of 0 stays; UDP and UDP-Lite: a result of 0 becomes 0xffff (kernel: inet_proto_csum_replace4()).
  */
 export function adjustTransportChecksum(p: Packet, before: number, after: number, pseudo: boolean): void {
+  addToTransportChecksum(p, wordDifference(before, after), pseudo);
+}
+
+/** The same for several words at once: `difference` is the sum of their wordDifference(). */
+function addToTransportChecksum(p: Packet, difference: number, pseudo: boolean): void {
   const protocol = p.f[Field.Protocol]!;
   const within = checksumOffsetOf(protocol);
   // Linux 6.16 took DCCP out of NAT: addresses change under its checksum.
@@ -71,12 +76,11 @@ export function adjustTransportChecksum(p: Packet, before: number, after: number
   if (at + 2 > p.end) return;
   const old = p.view.getUint16(at);
   if (p.csum === CSUM_PARTIAL) {
-    if (!pseudo) return;
-    p.view.setUint16(at, fold(old + (~before >>> 16) + (~before & 0xffff) + (after >>> 16) + (after & 0xffff)));
+    if (pseudo) p.view.setUint16(at, fold(old + difference));
     return;
   }
   if (protocol === IPPROTO_UDP && old === 0) return;
-  const updated = replaceLong(old, before, after);
+  const updated = replaceSum(old, difference);
   p.view.setUint16(at, updated === 0 && (protocol === IPPROTO_UDP || protocol === IPPROTO_UDPLITE) ? 0xffff : updated);
 }
 
@@ -95,14 +99,16 @@ export function setAddress(p: Packet, destination: boolean, words: ArrayLike<num
     return;
   }
   const byteOff = p.l3Off + (destination ? 24 : 8);
+  let difference = 0;
   for (let i = 0; i < 4; i++) {
     const before = p.f[slot + i]!;
     const after = words[at + i]! >>> 0;
     if (before === after) continue;
     p.view.setUint32(byteOff + (i << 2), after);
-    adjustTransportChecksum(p, before, after, true);
+    difference += wordDifference(before, after);
     p.f[slot + i] = after;
   }
+  if (difference !== 0) addToTransportChecksum(p, difference, true);
 }
 
 /** Sets source or destination port of a TCP, UDP, UDP-Lite or SCTP packet. SCTP's CRC32c is the caller's. */
