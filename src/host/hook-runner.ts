@@ -228,7 +228,7 @@ export class HookRunner {
     if (p.ct !== -1 || p.untracked) return NF_ACCEPT;
     if (p.family === 4 ? !p.isFragment : p.fragmentHeaderOff < 0) return NF_ACCEPT;
     if (!this.#port.gather(p, hook === NF_INET_LOCAL_OUT ? 'conntrack-out' : 'conntrack-in')) return NF_STOLEN;
-    p.mayBeCut = true;
+    if (p.reassembly >= 0) p.mayBeCut = true;
     return NF_ACCEPT;
   }
 }

@@ -622,7 +622,7 @@ export class Host {
 
   // ---- fragments
 
-  /** True: the packet is now the whole datagram. False: it waits in a queue, or was of no use; either way it is gone. */
+  /** True: the packet is now the whole datagram, or one to go on with as it is. False: it waits in a queue, or was of no use; either way it is gone. */
   #gather(p: HostPacket, gatherer: Gatherer): boolean {
     if (this.#reassembly.gather(p, gatherer)) {
       if (gatherer === 'own') {
@@ -631,7 +631,11 @@ export class Host {
       }
       return true;
     }
-    const { refused } = this.#reassembly;
+    const { refused, wrongAt } = this.#reassembly;
+    if (wrongAt >= 0) {
+      if (gatherer !== 'local-deliver') return true;
+      this.#answers6.sendError(p, ICMPV6_PARAMPROB, 0, wrongAt);
+    }
     if (refused !== undefined) this.#drop(p, 'reassembly', refused);
     else this.#pool.release(p);
     return false;

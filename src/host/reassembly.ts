@@ -59,6 +59,9 @@ const PIECE_OVERHEAD = 768;
 /** Fragments of other datagrams of one sender after which a queue is begun anew (net.ipv4.ipfrag_max_dist). */
 const MAX_DISTANCE = 64;
 
+/** Where the IPv6 header holds the payload's length. */
+const PAYLOAD_LENGTH_OFF = 4;
+
 const ECN_NOT_ECT = 1;
 const ECN_CE = 8;
 
@@ -70,8 +73,13 @@ export class Reassembly {
   readonly #queues = new Map<string, FragmentQueue>();
   readonly #senders = new Map<number, number>();
   #memory = 0;
-  /** Why `gather` returned undefined for a packet that it did not queue. */
+  /** Why `gather` returned false for a packet that it did not queue. */
   refused: DropReason | undefined;
+  /**
+   * The refused IPv6 fragment is wrong in itself, at this offset of the packet: conntrack lets it pass as it is, the
+   * destination answers with a parameter problem. -1: no such thing.
+   */
+  wrongAt = -1;
 
   constructor(clock: Clock, memoryLimit: number, time4Ms: number, time6Ms: number) {
     this.#clock = clock;
@@ -90,6 +98,7 @@ export class Reassembly {
    */
   gather(packet: HostPacket, gatherer: Gatherer): boolean {
     this.refused = undefined;
+    this.wrongAt = -1;
     if (packet.isCut) return this.#refuse('fragment cut by the capture');
     if (packet.family === 6 && packet.fragmentHeaderOff + 8 > packet.end) return this.#refuse('bad fragment');
     if (this.#memory > this.#memoryLimit) return this.#refuse('fragment memory full');
@@ -167,8 +176,13 @@ export class Reassembly {
     const { f, view, l3Off, fragmentHeaderOff: at } = packet;
     const offset = f[Field.FragOff]!;
     const end = offset + packet.wireEnd - (at + 8);
-    if (end > 65535 || (packet.moreFragments && (end & 7) !== 0)) {
+    if (end > 65535) {
+      if (queue.gatherer === 'local-deliver') this.wrongAt = at + 2 - l3Off;
+      return 'bad fragment';
+    }
+    if (packet.moreFragments && (end & 7) !== 0) {
       this.#remove(queue);
+      this.wrongAt = PAYLOAD_LENGTH_OFF;
       return 'bad fragment';
     }
     const fault = this.#place(queue, packet, offset, end, at + 8);

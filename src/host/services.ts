@@ -241,6 +241,9 @@ function mayAnswer(p: HostPacket): boolean {
  */
 function sumsUp(p: HostPacket): boolean {
   if (p.csum !== CSUM_WIRE) return true;
+  // IPv4 sums over the IP header too, which is wrong once options were written into it.
+  if (p.optionsChanged) return false;
+  if (p.family === 4 && p.l4Length === 0) return true;
   const state = transportChecksumState(p);
   if (state !== CHECKSUM_UNKNOWN) return state !== CHECKSUM_WRONG;
   if (p.isCut) return true;
