@@ -90,7 +90,7 @@ export class SctpTracker {
       next = nextSctpState(dir, type, old);
       if (next === SCTP_INVALID) return TRACK_INVALID;
       // An INIT sent again does not refresh.
-      if (next === SCTP_CLOSED && old === SCTP_CLOSED && confirmed) ignore = true;
+      if (type === CHUNK_INIT && next === SCTP_CLOSED && old === SCTP_CLOSED && confirmed) ignore = true;
       if (type === CHUNK_INIT || type === CHUNK_INIT_ACK) {
         if (chunk + CHUNK_HEADER_SIZE + INIT_SIZE > packet.end) return TRACK_INVALID;
         if (!this.#noteInit(at, dir, type, view.getUint32(chunk + CHUNK_HEADER_SIZE))) return TRACK_INVALID;
@@ -165,7 +165,7 @@ export class SctpTracker {
       if (type === CHUNK_INIT) {
         if (chunk + CHUNK_HEADER_SIZE + INIT_SIZE > packet.end) return false;
         w[at + TAG + IP_CT_DIR_REPLY] = view.getUint32(chunk + CHUNK_HEADER_SIZE);
-      } else if (type === CHUNK_HEARTBEAT) {
+      } else if (type === CHUNK_HEARTBEAT || type === CHUNK_HEARTBEAT_ACK) {
         w[at + TAG + IP_CT_DIR_ORIGINAL] = tag;
       } else {
         w[at + TAG + IP_CT_DIR_REPLY] = tag;
