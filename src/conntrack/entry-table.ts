@@ -9,7 +9,7 @@
  */
 import { growFloat64, growInt32, growUint8, growUint32 } from '../base/grow.js';
 import { IPS_CONFIRMED, IPS_DYING } from '../net/netfilter.js';
-import { T_PORTS, T_PROTO, TUPLE_WORDS } from './tuple.js';
+import { T_PORTS, T_PROTO, TUPLE_WORDS, tupleZone } from './tuple.js';
 
 const FIRST_CAPACITY = 64;
 const FIRST_BUCKET_COUNT = 64;
@@ -194,13 +194,16 @@ export class EntryTable {
 
   /**
    * Whether another confirmed, unexpired entry than `except` has the tuple in either direction. Entries with `except`'s own original tuple do
-   * not count: that is the same connection, met twice. Kernel: nf_conntrack_tuple_taken().
+   * not count: that is the same connection, met twice. Where the zones of `except` differ by direction, replies are compared with replies
+   * only. Kernel: nf_conntrack_tuple_taken().
    */
   isTaken(words: Uint32Array, at: number, except: number): boolean {
+    const repliesOnly = except >= 0 && tupleZone(this.tuples, except * 2 * TUPLE_WORDS) !== tupleZone(words, at);
     let node = this.find(words, at);
     while (node !== -1) {
       const entry = node >> 1;
-      if (entry !== except && (except < 0 || !this.#sameTuple(entry * 2, except * 2))) return true;
+      const counts = entry !== except && (!repliesOnly || (node & 1) === 1);
+      if (counts && (except < 0 || !this.#sameTuple(entry * 2, except * 2))) return true;
       node = this.findNext(words, at, this.#next[node]!);
     }
     return false;

@@ -42,7 +42,15 @@ import { trackGeneric, trackGre, trackIcmp, trackIcmpv6 } from './plain.js';
 import { SctpTracker } from './sctp.js';
 import { type ConntrackSettings, defaultConntrackSettings } from './settings.js';
 import { isTcpClosing, TcpTracker } from './tcp.js';
-import { invertTuple, setTupleZone, TransportPlace, TUPLE_WORDS, tupleOfPacketAt, tupleProtocol } from './tuple.js';
+import {
+  invertTuple,
+  setTupleZone,
+  TransportPlace,
+  TUPLE_WORDS,
+  tupleOfPacketAt,
+  tupleProtocol,
+  tupleZone,
+} from './tuple.js';
 import { trackUdp, trackUdplite } from './udp.js';
 
 export interface ConntrackOptions {
@@ -230,8 +238,14 @@ export class Tracker implements TrackContext {
     if (ct < 0 || (table.status[ct]! & IPS_CONFIRMED) !== 0 || packet.ctInfo >= IP_CT_IS_REPLY) return NF_ACCEPT;
     this.syncClock();
     const at = ct * 2 * TUPLE_WORDS;
-    let clash = table.find(table.tuples, at);
-    if (clash === -1) clash = table.find(table.tuples, at + TUPLE_WORDS);
+    // Where zones differ by direction each tuple meets its own kind only.
+    const split = tupleZone(table.tuples, at) !== tupleZone(table.tuples, at + TUPLE_WORDS);
+    let clash = split ? table.findDirection(table.tuples, at, 0) : table.find(table.tuples, at);
+    if (clash === -1) {
+      clash = split
+        ? table.findDirection(table.tuples, at + TUPLE_WORDS, 1)
+        : table.find(table.tuples, at + TUPLE_WORDS);
+    }
     if (clash !== -1) return this.#resolveClash(packet, clash >> 1);
     table.deadlineUs[ct] = table.nowUs + table.deadlineUs[ct]!;
     table.insert(ct);

@@ -243,6 +243,25 @@ describe('two hops in one', () => {
   });
 });
 
+describe('what the reply tuple is compared with', () => {
+  it.each([
+    // zone of the original direction, of the reply direction, port that 5000 becomes (as on Linux)
+    [0, 0, 11024],
+    [1, 0, 5000],
+    [0, 1, 5000],
+    [1, 1, 5000],
+  ])('zones %i and %i: the port becomes %i', (original, reply, port) => {
+    const router = new NatRouter();
+    router.ct.chooseOffset = () => 10_000;
+    expect(leaves(router, `${S}:80>${OUT}:5000`, { toLocal: true })).toBe(`${S}:80>${OUT}:5000`);
+    const packet = udp(`${A}:5000>${S}:80`);
+    packet.templateZoneOriginal = original;
+    packet.templateZoneReply = reply;
+    expect(router.pass(packet, { snat: { to: OUT } })).toBe('passed');
+    expect(shown(packet)).toBe(`${OUT}:${port}>${S}:80`);
+  });
+});
+
 describe('masquerade', () => {
   const way: Way = { snat: { to: OUT }, masquerade: true, out: 2 };
 
