@@ -5,6 +5,7 @@
 import { type Document, isNode, parseAllDocuments } from 'yaml';
 import type { Diagnostic } from '../base/diagnostic.js';
 import type { Source } from '../base/source.js';
+import { readBlockYaml } from './block-yaml.js';
 import { readConfig } from './config.js';
 import { type FieldError, type FieldPath, printPath, quoteValue } from './field.js';
 import {
@@ -53,9 +54,19 @@ interface Parsed {
   readonly tree: (() => Document | undefined) | undefined;
 }
 
-/** YAML trees of JSON texts are made only to place faults, and not for huge ones. */
-const MAX_PLACED_JSON = 8 * 1024 * 1024;
+/** Trees of texts that were read without one are made only to place faults, and not for huge ones: 1 s for 1 MB. */
+const MAX_PLACED_SIZE = 4 * 1024 * 1024;
 const YAML_OPTIONS = { merge: true, prettyErrors: false, logLevel: 'silent' } as const;
+
+/** Trees of a text's documents, made when somebody asks; undefined for a huge text. */
+function treesOf(text: string): (() => readonly (Document | undefined)[]) | undefined {
+  if (text.length > MAX_PLACED_SIZE) return undefined;
+  let trees: readonly Document[] | undefined;
+  return () => {
+    trees ??= parseAllDocuments(text, YAML_OPTIONS) as Document[];
+    return trees;
+  };
+}
 
 class Loader {
   readonly #objects = new Map<string, KubeObject>();
@@ -75,22 +86,16 @@ class Loader {
     if (/^\s*[[{]/.test(text)) {
       try {
         const value: unknown = JSON.parse(text);
-        let tree: Document | undefined;
-        return [
-          {
-            value,
-            tree:
-              text.length > MAX_PLACED_JSON
-                ? undefined
-                : () => {
-                    tree ??= parseAllDocuments(text, YAML_OPTIONS)[0] as Document | undefined;
-                    return tree;
-                  },
-          },
-        ];
+        const tree = treesOf(text);
+        return [{ value, tree: tree && (() => tree()[0]) }];
       } catch {
         // Flow-style YAML may begin like JSON; if it is neither, the YAML parser says where.
       }
+    }
+    const values = readBlockYaml(text);
+    if (values !== undefined) {
+      const tree = treesOf(text);
+      return values.map((value, i): Parsed => ({ value, tree: tree && (() => tree()[i]) }));
     }
     const documents = parseAllDocuments(text, YAML_OPTIONS);
     if (!Array.isArray(documents)) return []; // an empty stream
