@@ -45,11 +45,11 @@ function findMss(packet: Packet, end: number): number {
 /** Adds the option behind byte 20 of a header without data, and makes header and packet that much longer. */
 function addMss(packet: Packet, host: HostServices, mss: number): void {
   const before = packet.l4Length;
-  const at = packet.l4Off + 20;
-  host.insertBytes(packet, at, OPTION_MSS_SIZE);
+  host.insertBytes(packet, packet.l4Off + 20, OPTION_MSS_SIZE);
   const { view, l4Off, l3Off, f } = packet;
   const option = ((OPTION_MSS << 24) | (OPTION_MSS_SIZE << 16) | mss) >>> 0;
-  view.setUint32(at, option);
+  // The packet may lie in another buffer now.
+  view.setUint32(l4Off + 20, option);
   adjustTransportChecksum(packet, before, before + OPTION_MSS_SIZE, true);
   adjustTransportChecksum(packet, 0, option, false);
   const flagsBefore = view.getUint16(l4Off + 12);
