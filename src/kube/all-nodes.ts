@@ -4,122 +4,25 @@
  * source ranges make a node special. However many nodes, what does not differ exists once.
  */
 import type { IpFamily } from './address.js';
-import { rangeContains } from './address.js';
-import type { Endpoint } from './endpoints.js';
+import { fill, fillChanges, hasMarks, MARKS } from './detector-mark.js';
+import { HeldPort, whyDiffers } from './held-port.js';
 import { BlockBuilder, type PortBlock, SHARED_CHAINS } from './proxy/block.js';
 import type { ProxyContext } from './proxy/context.js';
 import { type ChainChange, diffBlocks } from './proxy/patch.js';
 import { filterHead, natHead, restoreText } from './proxy/restore.js';
 import { ServiceRuleWriter } from './proxy/service-rules.js';
-import { type ServicePortInfo, usesClusterEndpoints, usesLocalEndpoints } from './service.js';
+import { displayName } from './service.js';
 import { SharedCounts } from './shared-count.js';
 import type { ClusterState } from './state.js';
 import type { PortEntry } from './tracker.js';
 
-/** What of a node may make its rules for a service port differ from those of other nodes of its class. */
-export interface Dependence {
-  /** Nodes that are special: they have local endpoints, or hints name them. */
-  readonly nodes: ReadonlySet<string>;
-  /** Zones that hints name. */
-  readonly zones: ReadonlySet<string>;
-  /** Whether the node's own address lies in the source ranges matters. */
-  readonly address: boolean;
-}
-
-const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** Undefined if the rules are the same on all nodes of a class. */
-export function dependenceOf(port: ServicePortInfo, endpoints: readonly Endpoint[]): Dependence | undefined {
-  const address = port.vips.length > 0 && (port.sourceRanges?.length ?? 0) > 0;
-  let nodes: Set<string> | undefined;
-  let zones: Set<string> | undefined;
-  if (usesLocalEndpoints(port)) {
-    nodes = new Set();
-    for (const { nodeName } of endpoints) if (nodeName !== '') nodes.add(nodeName);
-  }
-  if (usesClusterEndpoints(port)) {
-    const ready = endpoints.filter((endpoint) => endpoint.ready);
-    if (ready.length > 0 && ready.every((endpoint) => endpoint.nodeHints !== undefined)) {
-      nodes ??= new Set();
-      for (const { nodeHints } of ready) for (const name of nodeHints!) nodes.add(name);
-    }
-    if (ready.length > 0 && ready.every((endpoint) => endpoint.zoneHints !== undefined)) {
-      zones = new Set();
-      for (const { zoneHints } of ready) for (const name of zoneHints!) zones.add(name);
-    }
-  }
-  if (!address && (nodes?.size ?? 0) === 0 && (zones?.size ?? 0) === 0) return undefined;
-  return { nodes: nodes ?? NO_NAMES, zones: zones ?? NO_NAMES, address };
-}
-
-/** A node that nothing names, in a zone that nothing names. */
-const NOWHERE = { nodeName: '', zone: '' };
-
-/** The rules of one service port on the nodes of one class. */
-class HeldPort {
-  readonly info: ServicePortInfo;
-  readonly endpoints: readonly Endpoint[];
-  readonly large: boolean;
-  readonly dependence: Dependence | undefined;
-  readonly #builder: BlockBuilder;
-  readonly #common: PortBlock;
-  #special: Map<string, PortBlock> | undefined;
-
-  constructor(entry: PortEntry, large: boolean, context: ProxyContext, builder: BlockBuilder) {
-    this.info = entry.info;
-    this.endpoints = entry.endpoints;
-    this.large = large;
-    this.dependence = dependenceOf(entry.info, entry.endpoints);
-    this.#builder = builder;
-    const nowhere = this.dependence?.address ? { ...context, nodeIp: NO_NODE_IP[context.family] } : context;
-    this.#common = builder.build(entry.info, entry.endpoints, nowhere, NOWHERE, large);
-  }
-
-  /** What of a node is special here; empty for the common case. */
-  placeKey(node: ProxyContext): string {
-    const { dependence } = this;
-    if (dependence === undefined) return '';
-    const name = dependence.nodes.has(node.nodeName) ? `node ${node.nodeName} ` : '';
-    const zone = dependence.zones.has(node.zone) ? `zone ${node.zone} ` : '';
-    const inRange = dependence.address && this.info.sourceRanges!.some((range) => rangeContains(range, node.nodeIp));
-    return `${name}${zone}${inRange ? 'in range' : ''}`;
-  }
-
-  block(node: ProxyContext): PortBlock {
-    const key = this.placeKey(node);
-    if (key === '') return this.#common;
-    let block = this.#special?.get(key);
-    if (block === undefined) {
-      block = this.#builder.build(this.info, this.endpoints, node, node, this.large);
-      for (const other of [this.#common, ...(this.#special?.values() ?? [])]) {
-        if (!sameRules(block, other)) continue;
-        block = other;
-        break;
-      }
-      this.#special ??= new Map();
-      this.#special.set(key, block);
-    }
-    return block;
-  }
-
-  get common(): PortBlock {
-    return this.#common;
-  }
-}
-
-/** An address that lies in no range anybody writes: it makes the block of a node outside the source ranges. */
-const NO_NODE_IP: Readonly<Record<IpFamily, ProxyContext['nodeIp']>> = {
-  IPv4: { family: 'IPv6', bytes: [], text: '' },
-  IPv6: { family: 'IPv4', bytes: [], text: '' },
-};
-
-function sameRules(a: PortBlock, b: PortBlock): boolean {
-  return a.own === b.own && a.dispatch === b.dispatch && a.filter === b.filter;
+function detectorText(context: ProxyContext): string {
+  return context.detector?.isLocal ?? 'none';
 }
 
 /** Settings that make nodes of different classes, with words for a report. */
 const SETTINGS: readonly { readonly name: string; readonly of: (context: ProxyContext) => string }[] = [
-  { name: 'the local traffic detector', of: (c) => c.detector?.isLocal ?? 'none' },
+  { name: 'the local traffic detector', of: detectorText },
   {
     name: 'the addresses that accept node ports',
     of: (c) => (c.nodePortAddresses.matchAll ? 'all' : c.nodePortIps.join(' ')),
@@ -133,9 +36,15 @@ const SETTINGS: readonly { readonly name: string; readonly of: (context: ProxyCo
   { name: 'the balance', of: (c) => c.balance },
 ];
 
+interface NodeOfClass {
+  readonly context: ProxyContext;
+  /** The same with marks in place of the detector. */
+  readonly marked: ProxyContext;
+  readonly nodeClass: NodeClass;
+}
+
 class NodeClass {
   readonly context: ProxyContext;
-  readonly nodes: ProxyContext[] = [];
   readonly names: string[] = [];
   /** In the canonical order of service ports, like the state's own list. */
   readonly held: HeldPort[] = [];
@@ -208,7 +117,7 @@ export class AllNodes {
   readonly #state: ClusterState;
   readonly #builder = new BlockBuilder(new ServiceRuleWriter());
   readonly #classes = new Map<string, NodeClass>();
-  readonly #nodes = new Map<string, { readonly context: ProxyContext; readonly nodeClass: NodeClass }>();
+  readonly #nodes = new Map<string, NodeOfClass>();
 
   /** `state` has nothing pending; from here on its changes go through `checkout`. */
   constructor(state: ClusterState, nodes: Iterable<ProxyContext>) {
@@ -218,19 +127,19 @@ export class AllNodes {
   }
 
   #add(context: ProxyContext): void {
-    const signature = SETTINGS.map((setting) => setting.of(context)).join('|');
+    const marked = context.detector === undefined ? context : { ...context, detector: MARKS };
+    const signature = SETTINGS.map((setting) => setting.of(marked)).join('|');
     let nodeClass = this.#classes.get(signature);
     if (nodeClass === undefined) {
-      nodeClass = new NodeClass(context);
+      nodeClass = new NodeClass(marked);
       const large = this.#state.largeCluster;
       for (const entry of this.#state.order) {
-        nodeClass.insert(nodeClass.held.length, new HeldPort(entry, large, context, this.#builder));
+        nodeClass.insert(nodeClass.held.length, new HeldPort(entry, large, marked, this.#builder));
       }
       this.#classes.set(signature, nodeClass);
     }
-    nodeClass.nodes.push(context);
     nodeClass.names.push(context.nodeName);
-    this.#nodes.set(context.nodeName, { context, nodeClass });
+    this.#nodes.set(context.nodeName, { context, marked, nodeClass });
   }
 
   get nodeNames(): readonly string[] {
@@ -242,21 +151,23 @@ export class AllNodes {
     return this.#classes.size;
   }
 
-  #node(name: string): { readonly context: ProxyContext; readonly nodeClass: NodeClass } {
+  #node(name: string): NodeOfClass {
     const node = this.#nodes.get(name);
     if (node === undefined) throw new Error(`bug: no node ${JSON.stringify(name)}`);
     return node;
   }
 
-  /** Blocks of a node in canonical order. */
-  blocks(name: string): PortBlock[] {
-    const { context, nodeClass } = this.#node(name);
-    return nodeClass.held.map((held) => held.block(context));
+  #blocks({ marked, nodeClass }: NodeOfClass): PortBlock[] {
+    return nodeClass.held.map((held) => held.block(marked));
   }
 
   /** The text of a full sync on a node. */
   text(name: string): string {
-    return restoreText(this.#node(name).context, this.blocks(name), () => true, []);
+    const node = this.#node(name);
+    return fill(
+      restoreText(node.marked, this.#blocks(node), () => true, []),
+      node.context.detector,
+    );
   }
 
   /** Applies the state's pending changes to all nodes. */
@@ -275,8 +186,7 @@ export class AllNodes {
     }
     const known = new Map<string, readonly ChainChange[]>();
     const classes = [...this.#classes.values()];
-    const forNode = (name: string): readonly ChainChange[] => {
-      const { context, nodeClass } = this.#node(name);
+    const markedChanges = ({ marked: context, nodeClass }: NodeOfClass): readonly ChainChange[] => {
       const ports = moved.get(nodeClass)!;
       const places = ports.flatMap((port) => [port.before?.placeKey(context), port.after?.placeKey(context)]);
       const key = [classes.indexOf(nodeClass), ...places].join('|');
@@ -294,13 +204,19 @@ export class AllNodes {
       }
       return changes;
     };
+    const forNode = (name: string): readonly ChainChange[] => {
+      const node = this.#node(name);
+      return fillChanges(markedChanges(node), node.context.detector);
+    };
     const groups = (): PatchGroup[] => {
       const found: PatchGroup[] = [];
       for (const nodeClass of classes) {
-        const first = nodeClass.names[0]!;
         if (uniform && nodeClass.dependentCount === 0) {
-          found.push({ nodes: nodeClass.names, changes: forNode(first) });
-          continue;
+          const changes = markedChanges(this.#node(nodeClass.names[0]!));
+          if (!hasMarks(changes)) {
+            found.push({ nodes: nodeClass.names, changes });
+            continue;
+          }
         }
         const byChanges = new Map<readonly ChainChange[], string[]>();
         for (const name of nodeClass.names) {
@@ -315,10 +231,11 @@ export class AllNodes {
     };
     const updated = new Set(services);
     const textFor = (name: string): string => {
-      const { context } = this.#node(name);
-      const removed = forNode(name).filter((chain) => chain.kind === 'removed');
+      const node = this.#node(name);
+      const removed = markedChanges(node).filter((chain) => chain.kind === 'removed');
       const stale = removed.map((chain) => chain.chain).sort();
-      return restoreText(context, this.blocks(name), (block) => updated.has(block.port.service), stale);
+      const text = restoreText(node.marked, this.#blocks(node), (block) => updated.has(block.port.service), stale);
+      return fill(text, node.context.detector);
     };
     return { family, services, uniform, cleanup: change.cleanup, forNode, groups, textFor };
   }
@@ -355,7 +272,7 @@ export class AllNodes {
   differences(): Difference[] {
     const found: Difference[] = [];
     const classes = [...this.#classes.values()];
-    if (classes.length > 1) {
+    if (this.#nodes.size > 1) {
       for (const setting of SETTINGS) {
         const groups = groupBy(
           [...this.#nodes.values()],
@@ -373,15 +290,14 @@ export class AllNodes {
       const groups = groupBy(
         nodes,
         (node) => {
-          const block = node.nodeClass.held[i]!.block(node.context);
+          const block = node.nodeClass.held[i]!.block(node.marked);
           return classes.length === 1 ? block : `${block.filter}\0${block.dispatch}\0${block.own}`;
         },
         (node) => node.context.nodeName,
       );
       if (groups.length < 2) return;
       const { info } = entry;
-      const name = info.portName === '' ? info.service : `${info.service}:${info.portName}`;
-      found.push({ what: `${name} ${info.protocol}`, why: whyDiffers(info, dependence), groups });
+      found.push({ what: `${displayName(info)} ${info.protocol}`, why: whyDiffers(info, dependence), groups });
     });
     return found;
   }
@@ -401,7 +317,7 @@ export class AllNodes {
       [...this.#nodes.values()],
       (node) => {
         const at = classes.indexOf(node.nodeClass);
-        return `${at}:${special[at]!.map((held) => numberOf(held.block(node.context))).join(',')}`;
+        return `${at}:${special[at]!.map((held) => numberOf(held.block(node.marked))).join(',')}:${detectorText(node.context)}`;
       },
       (node) => node.context.nodeName,
     );
@@ -461,21 +377,4 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => unknown, nameOf: (i
     else group.push(nameOf(item));
   }
   return [...groups.values()].sort((a, b) => b.length - a.length);
-}
-
-function whyDiffers(port: ServicePortInfo, dependence: Dependence): string {
-  const reasons: string[] = [];
-  if (usesLocalEndpoints(port)) {
-    const fields = [
-      ...(port.internalLocal ? ['spec.internalTrafficPolicy: Local'] : []),
-      ...(port.externalLocal ? ['spec.externalTrafficPolicy: Local'] : []),
-    ];
-    reasons.push(`${fields.join(', ')}: each node uses its own endpoints`);
-  }
-  if (dependence.zones.size > 0) reasons.push('hints.forZones in its EndpointSlices: each zone uses its own endpoints');
-  else if (dependence.nodes.size > 0 && !usesLocalEndpoints(port)) {
-    reasons.push('hints.forNodes in its EndpointSlices: each node uses its own endpoints');
-  }
-  if (dependence.address) reasons.push('spec.loadBalancerSourceRanges: the address of some nodes lies in them');
-  return reasons.join('; ');
 }
