@@ -1,7 +1,7 @@
 /** Clusters of any size for the kube-proxy benchmarks: plain ClusterIP Services, endpoints spread over nodes. */
 import type { KubeCluster } from '../src/kube/cluster.js';
 import { readConfig } from '../src/kube/config.js';
-import type { EndpointSlice, KubeNode, Service } from '../src/kube/objects.js';
+import type { EndpointSlice, KubeNode, KubeProxyConfigurationObject, Service } from '../src/kube/objects.js';
 
 const NODE_COUNT = 5000;
 const octets = (n: number): string => `${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
@@ -49,8 +49,13 @@ export function makeNodes(count: number): KubeNode[] {
   }));
 }
 
-export function makeCluster(services: number, endpoints: number, nodes = 1): KubeCluster {
-  const { config } = readConfig({ kind: 'KubeProxyConfiguration', clusterCIDR: '10.0.0.0/8' });
+export function makeCluster(
+  services: number,
+  endpoints: number,
+  nodes = 1,
+  more: Partial<KubeProxyConfigurationObject> = {},
+): KubeCluster {
+  const { config } = readConfig({ kind: 'KubeProxyConfiguration', clusterCIDR: '10.0.0.0/8', ...more });
   return {
     services: Array.from({ length: services }, (_, i) => makeService(i)),
     slices: endpoints === 0 ? [] : Array.from({ length: services }, (_, i) => makeSlice(i, endpoints)),

@@ -4,6 +4,7 @@
  */
 import { AllNodes } from '../src/kube/all-nodes.js';
 import { clusterState, nodeContext } from '../src/kube/cluster.js';
+import type { KubeProxyConfigurationObject } from '../src/kube/objects.js';
 import { enginePatch } from '../src/kube/proxy/engine-patch.js';
 import { fullRestore } from '../src/kube/proxy/full-text.js';
 import { makeCluster, makeService, makeSlice } from './kube-workload.js';
@@ -96,9 +97,14 @@ function heapOf<T>(make: () => T): { readonly bytes: number; readonly kept: T } 
   return { bytes: process.memoryUsage().heapUsed - before, kept };
 }
 
-function benchMemory(services: number, endpoints: number, nodeCount: number): void {
+function benchMemory(
+  services: number,
+  endpoints: number,
+  nodeCount: number,
+  more: Partial<KubeProxyConfigurationObject>,
+): void {
   const sizes = [1, nodeCount].map((count) => {
-    const cluster = makeCluster(services, endpoints, count);
+    const cluster = makeCluster(services, endpoints, count, more);
     return heapOf(() => {
       const state = clusterState(cluster, 'IPv4');
       return new AllNodes(
@@ -108,7 +114,8 @@ function benchMemory(services: number, endpoints: number, nodeCount: number): vo
     }).bytes;
   });
   const note = `${(sizes[0]! / 1e6).toFixed(0)} MB and ${(sizes[1]! / 1e6).toFixed(0)} MB`;
-  row(`memory of ${nodeCount} nodes / of one, ${services} Services`, sizes[1]! / sizes[0]!, 'x', 2, note);
+  const mode = more.detectLocalMode ?? 'nothing differs';
+  row(`memory of ${nodeCount} nodes / of one, ${services} Services, ${mode}`, sizes[1]! / sizes[0]!, 'x', 2, note);
 }
 
 benchGeneration(10_000, 0, 0.8);
@@ -118,5 +125,6 @@ benchChange(100, 10, 1);
 benchChange(10_000, 10, 1);
 benchChange(10_000, 10, 5000);
 benchChange(50_000, 2, 5000);
-benchMemory(10_000, 10, 5000);
+benchMemory(10_000, 10, 5000, {});
+benchMemory(10_000, 10, 5000, { detectLocalMode: 'NodeCIDR' });
 process.exitCode = missed > 0 ? 1 : 0;
