@@ -74,7 +74,7 @@ export class Answers6 {
 
     const mark = this.#settings.reflectMark6 ? cause.mark : 0;
     const chosen = this.#chosen.fill(0);
-    const own = this.#routing.isOwn(f, Field.Dst0, device) || cause.routeType === RTN_ANYCAST;
+    const own = this.#routing.isOwn(f, Field.Dst0, device, false) || cause.routeType === RTN_ANYCAST;
     if (!toGroup && own) chosen.set(f.subarray(Field.Dst0, Field.Dst0 + 4));
     const bound = scopeOf6(f, Field.Src0) === SCOPE_LINK ? cause.receivedOn : 0;
     const answer = this.#port.acquire();

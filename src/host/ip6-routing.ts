@@ -134,11 +134,17 @@ export class Routing6 {
     return this.#lookup(words, at, this.#query.source, 0, 0, this.#devices.loopback, device, device !== 0);
   }
 
-  /** True if the address is configured on the device (0: on any). Kernel: ipv6_chk_addr(). */
-  isOwn(words: ArrayLike<number>, at: number, index: number): boolean {
+  /**
+   * True if the address is configured on the device (0: on any). Not `strict`: an address of wider than link scope may be on
+   * another device too. Kernel: ipv6_chk_addr().
+   */
+  isOwn(words: ArrayLike<number>, at: number, index: number, strict: boolean): boolean {
     for (const device of this.#devices.list) {
-      if (device === undefined || (index !== 0 && device.index !== index)) continue;
+      if (device === undefined) continue;
+      const elsewhere = index !== 0 && device.index !== index;
+      if (elsewhere && strict) continue;
       for (const { address: a } of device.addresses6) {
+        if (elsewhere && scopeOf6(a) <= SCOPE_LINK) continue;
         if (a[0] === words[at] && a[1] === words[at + 1] && a[2] === words[at + 2] && a[3] === words[at + 3])
           return true;
       }
@@ -196,7 +202,7 @@ export class Routing6 {
 
   #routeTypes(words: ArrayLike<number>, at: number, device: number): number {
     let types = 0;
-    if (device !== 0 && this.isOwn(words, at, device)) types |= 1 << RTN_LOCAL;
+    if (device !== 0 && this.isOwn(words, at, device, true)) types |= 1 << RTN_LOCAL;
     const path = this.table.paths[this.lookup(words, at, device)];
     if (path === undefined) return 1 << RTN_UNREACHABLE;
     if (path.type >= RTN_BLACKHOLE) types |= 1 << RTN_UNREACHABLE;
