@@ -46,6 +46,8 @@ export class HostPacket extends Packet {
   maxPiece = 0;
   /** The queue had the don't-fragment bit on its largest piece. */
   piecesHadDf = false;
+  /** Identification that its pieces get when an IPv6 datagram is cut; 0: a fresh one. */
+  fragmentId = 0;
   /** Conntrack gathered it: it may be cut again whatever DF says (skb->ignore_df). */
   mayBeCut = false;
 
@@ -69,6 +71,7 @@ export class HostPacket extends Packet {
     this.maxPiece = 0;
     this.piecesHadDf = false;
     this.mayBeCut = false;
+    this.fragmentId = 0;
   }
 
   /** Attaches the own buffer, with room for `size` bytes of IP packet behind HEADROOM. The bytes are not cleared. */
@@ -103,6 +106,32 @@ export class HostPacket extends Packet {
       this.view.setUint16(this.macOff + 12, this.family === 4 ? 0x0800 : 0x86dd);
     }
     this.shift(HEADROOM - l3Off);
+  }
+
+  /** Becomes a copy of a packet (the kernel's skb_clone()), in its own buffer; it borrows the connection. */
+  copyOf(from: HostPacket): void {
+    const size = from.end - from.l3Off;
+    const missing = from.wireEnd - from.end;
+    this.attachOwn(size);
+    this.bytes.set(from.bytes.subarray(from.l3Off, from.end), HEADROOM);
+    this.parse(from.family, HEADROOM, HEADROOM + size, HEADROOM + size + missing);
+    this.f.set(from.f);
+    this.csum = from.csum;
+    this.ct = from.ct;
+    this.ctDir = from.ctDir;
+    this.ctInfo = from.ctInfo;
+    this.untracked = from.untracked;
+    this.ownsConnection = false;
+    this.traced = from.traced;
+    this.priority = from.priority;
+    this.local = from.local;
+    this.fromKernel = from.fromKernel;
+    this.origin = from.origin;
+    this.receivedOn = from.receivedOn;
+    this.route = from.route;
+    this.routeType = from.routeType;
+    this.outDevice = from.outDevice;
+    this.offloaded = from.offloaded;
   }
 
   /** Adds `by` to every offset of the IP packet. */

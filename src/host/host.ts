@@ -26,6 +26,7 @@ import {
   PACKET_OTHERHOST,
   type TableName,
 } from '../net/netfilter.js';
+import { IPPROTO_ICMPV6 } from '../net/protocol.js';
 import type { RuleSet } from '../ruleset/model.js';
 import { Field } from '../wire/field.js';
 import { setTtl } from '../wire/mangle.js';
@@ -36,11 +37,11 @@ import { type Device, Devices, SCOPE_LINK, scopeOf6 } from './device.js';
 import { DropCounts, type DropReason } from './drop-reason.js';
 import type { DropPlace, HostEvents, InFrame } from './event.js';
 import { HookRunner } from './hook-runner.js';
-import { type HostConfig, RTN_LOCAL, RTN_UNICAST } from './host-config.js';
+import { type HostConfig, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from './host-config.js';
 import { type HostPacket, PacketPool } from './host-packet.js';
 import { IcmpLimit } from './icmp-limit.js';
 import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, type OptionReader, readOptions, writeForwardOptions } from './ip-option.js';
-import { Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
+import { ALL_HOSTS, Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
 import { EXTENSIONS_OK, problemCode, problemPointer, readHopByHop } from './ip6-option.js';
 import { Routing6 } from './ip6-routing.js';
 import { LocalEnd } from './local-end.js';
@@ -580,23 +581,45 @@ export class Host {
 
   /** Kernel: ip_output(), ip6_output(). */
   #output(p: HostPacket): void {
+    if (p.local && this.#isHeardHere(p)) this.#outputCopy(p);
     if (this.#hook(p, NF_INET_POST_ROUTING, p.local ? 0 : p.receivedOn, p.outDevice)) this.#sender.send(p);
+  }
+
+  /**
+   * An own broadcast, or multicast to a group that the host is in, reaches its own sockets too.
+   * Differs: a socket that asked not to hear itself (IP_MULTICAST_LOOP) does.
+   */
+  #isHeardHere(p: HostPacket): boolean {
+    if (p.routeType !== RTN_BROADCAST && p.routeType !== RTN_MULTICAST) return false;
+    if (p.outDevice === this.devices.loopback) return false;
+    if (p.family === 4) return p.routeType === RTN_BROADCAST || p.dst === ALL_HOSTS;
+    // Neighbour discovery is sent by a socket of the kernel that does not.
+    if (p.fromKernel || (p.protocol === IPPROTO_ICMPV6 && p.ttl === 255)) return false;
+    return this.routing6.isJoined(p.f, Field.Dst0, p.outDevice);
+  }
+
+  /** The copy walks POSTROUTING on its own, and comes in by the device that the packet leaves by. Kernel: ip_mc_output(). */
+  #outputCopy(p: HostPacket): void {
+    const copy = this.#pool.acquire();
+    copy.copyOf(p);
+    if (this.#hook(copy, NF_INET_POST_ROUTING, 0, copy.outDevice)) this.#backlog.push(copy);
   }
 
   /** A packet that left by lo comes in: its route and its connection are the ones that it has. */
   #loopedBack(p: HostPacket): void {
-    const lo = this.devices.loopback;
-    p.receivedOn = lo;
+    const toGroup = p.outDevice !== this.devices.loopback;
+    const device = p.outDevice;
+    p.receivedOn = device;
     p.local = false;
     p.redirect = false;
-    p.f[Field.PktType] = PACKET_HOST;
+    p.f[Field.PktType] = !toGroup ? PACKET_HOST : p.routeType === RTN_BROADCAST ? PACKET_BROADCAST : PACKET_MULTICAST;
     p.macOff = -1;
-    if (!this.#hook(p, NF_INET_PRE_ROUTING, lo, 0)) return;
+    if (!this.#hook(p, NF_INET_PRE_ROUTING, device, 0)) return;
     this.#events.routed?.(p);
     if (p.family === 4) {
-      if (p.l3Size > 20 && !this.#options4(p, this.devices.at(lo)!)) return;
+      if (p.l3Size > 20 && !this.#options4(p, this.devices.at(device)!)) return;
       this.#localIn4(p);
-    } else if (this.#hook(p, NF_INET_LOCAL_IN, lo, 0)) this.#deliver(p);
+    } else if (this.#hook(p, NF_INET_LOCAL_IN, device, 0)) this.#deliver(p);
   }
 
   /** Kernel: ip_route_me_harder(), ip6_route_me_harder(). The source address stays. */

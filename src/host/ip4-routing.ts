@@ -32,7 +32,7 @@ export const isMulticast4 = (a: number): boolean => a >>> 28 === 14;
 export const isLoopback4 = (a: number): boolean => a >>> 24 === 127;
 const isLocalMulticast4 = (a: number): boolean => a >>> 8 === 0xe00000;
 const LIMITED_BROADCAST = 0xffffffff;
-const ALL_HOSTS = 0xe0000001;
+export const ALL_HOSTS = 0xe0000001;
 
 export class Routing4 {
   readonly table: RouteTable;

@@ -303,6 +303,11 @@ export class Reassembly {
       view.setUint8(HEADROOM + queue.nextHeaderAt, queue.nextHeader);
     }
     packet.maxPiece = queue.maxSize;
+    // What a process of this host sent was cut by this host: the same identification fits again.
+    if (queue.gatherer === 'own' && queue.fragmentHeader !== undefined) {
+      const { fragmentHeader: id } = queue;
+      packet.fragmentId = ((id[4]! << 24) | (id[5]! << 16) | (id[6]! << 8) | id[7]!) >>> 0;
+    }
     packet.piecesHadDf = queue.family === 4 && queue.maxDfSize === queue.maxSize;
     packet.receivedOn = receivedOn;
     packet.f[Field.PktType] = queue.pktType;

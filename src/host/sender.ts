@@ -121,7 +121,8 @@ export class Sender {
     completeTransportChecksum(p);
     if (!this.#resolve(p, device)) return;
     const scratch = this.#pool.acquire();
-    cut6(p, limit, this.#port.nextFragmentId(), scratch, (piece) => this.#emitPiece(p, piece, device));
+    const id = p.fragmentId === 0 ? this.#port.nextFragmentId() : p.fragmentId;
+    cut6(p, limit, id, scratch, (piece) => this.#emitPiece(p, piece, device));
     this.#pool.release(scratch);
     this.#pool.release(p);
   }
@@ -137,23 +138,15 @@ export class Sender {
     }
     // Pieces on lo go on as packets of their own, with the connection of the whole.
     const own = this.#pool.acquire();
-    const size = piece.wireEnd - piece.l3Off;
-    own.attachOwn(size);
-    own.bytes.set(piece.bytes.subarray(piece.l3Off, piece.wireEnd), piece.l3Off);
-    own.parse(piece.family, piece.l3Off, piece.wireEnd, piece.wireEnd);
-    own.mark = whole.mark;
-    own.csum = whole.csum;
-    own.ct = whole.ct;
-    own.ctDir = whole.ctDir;
-    own.ctInfo = whole.ctInfo;
-    own.f[Field.CtState] = whole.f[Field.CtState]!;
-    own.untracked = whole.untracked;
-    own.ownsConnection = false;
-    own.origin = whole.origin;
-    own.fromKernel = whole.fromKernel;
-    own.routeType = whole.routeType;
-    own.outDevice = whole.outDevice;
-    own.route = whole.route;
+    piece.csum = whole.csum;
+    piece.ct = whole.ct;
+    piece.ctDir = whole.ctDir;
+    piece.ctInfo = whole.ctInfo;
+    piece.f[Field.CtState] = whole.f[Field.CtState]!;
+    piece.untracked = whole.untracked;
+    piece.fromKernel = whole.fromKernel;
+    piece.routeType = whole.routeType;
+    own.copyOf(piece);
     this.#emit(own, device);
     this.#port.loopBack(own);
   }
