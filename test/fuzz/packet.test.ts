@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Rng } from '../../src/base/rng.js';
-import { LinkLayer, locatePacket } from '../../src/capture/link-type.js';
+import { ETH_P_IP, ETH_P_IPV6, LinkLayer, locatePacket } from '../../src/capture/link-type.js';
 import { CaptureReader, captureRecords } from '../../src/capture/reader.js';
 import { printEntries } from '../../src/conntrack/print.js';
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
@@ -175,17 +175,15 @@ const read = (path: string): string => readFileSync(path, 'utf8');
 /** IP packets of a recorded host's captures, spread over them. */
 function packetsOf(folder: string, most: number): Uint8Array[] {
   const link = new LinkLayer();
-  const all = readdirSync(folder)
-    .filter((name) => name.endsWith('.pcap'))
-    .flatMap((name) =>
-      [...captureRecords(readFileSync(join(folder, name)), new CaptureReader(name))].flatMap((record) => {
-        const fault = locatePacket(record.linkType, record.view, record.off, record.capturedSize, link);
-        const isIp = fault === undefined && (link.protocol === 0x0800 || link.protocol === 0x86dd);
-        return isIp
-          ? [record.bytes.slice(link.l3Off, Math.min(record.off + record.capturedSize, link.l3Off + 1500))]
-          : [];
-      }),
-    );
+  const all: Uint8Array[] = [];
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.pcap'))) {
+    for (const record of captureRecords(readFileSync(join(folder, name)), new CaptureReader(name))) {
+      const fault = locatePacket(record.linkType, record.view, record.off, record.capturedSize, link);
+      if (fault !== undefined || (link.protocol !== ETH_P_IP && link.protocol !== ETH_P_IPV6)) continue;
+      const end = Math.min(record.off + record.capturedSize, link.l3Off + 1500);
+      all.push(record.bytes.slice(link.l3Off, end));
+    }
+  }
   const step = Math.max(1, Math.floor(all.length / most));
   return all.filter((_, i) => i % step === 0);
 }

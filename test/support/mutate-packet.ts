@@ -117,7 +117,8 @@ export function mutatePacket(ip: Uint8Array, other: Uint8Array, rng: Rng): Uint8
           rng.below(2) === 0 ? pick(rng, LENGTHS) : rng.u32() & 0xffff,
         );
         break;
-      case 5: // a fragment
+      case 5: // a fragment; half as often: it waits for the rest and nothing more is seen of it
+        if (rng.below(2) === 0) break;
         if (four)
           setWord(
             out,
