@@ -40,6 +40,8 @@ export class EntryTable {
   state: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   /** Entry of the connection that expected this one, or -1. */
   master: Int32Array = new Int32Array(FIRST_CAPACITY);
+  /** How often the index has been handed out: tells an entry from a later one in its place. */
+  serial: Uint32Array = new Uint32Array(FIRST_CAPACITY);
   /** Device through which a masqueraded connection leaves, or 0. */
   natDevice: Int32Array = new Int32Array(FIRST_CAPACITY);
 
@@ -104,6 +106,7 @@ export class EntryTable {
     }
     this.#count++;
     this.#used[entry] = 1;
+    this.serial[entry] = this.serial[entry]! + 1;
     this.status[entry] = 0;
     this.mark[entry] = 0;
     this.deadlineUs[entry] = 0;
@@ -318,6 +321,7 @@ export class EntryTable {
     this.tuples = growUint32(this.tuples, capacity * 2 * TUPLE_WORDS);
     this.status = growUint32(this.status, capacity);
     this.mark = growUint32(this.mark, capacity);
+    this.serial = growUint32(this.serial, capacity);
     this.deadlineUs = growFloat64(this.deadlineUs, capacity);
     this.createdUs = growFloat64(this.createdUs, capacity);
     this.packets = growFloat64(this.packets, capacity * 2);

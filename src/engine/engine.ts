@@ -29,6 +29,21 @@ export interface Decision {
   ruleIndex: number;
 }
 
+/**
+ * Walks that need not be walked again. A recording covers all runs of one packet, in every table and hook, and is good
+ * for packets that show the same fields at each of them, but for Length.
+ */
+export interface WalkMemo {
+  /** When it changes, all numbers of walks have lost their meaning. */
+  readonly version: number;
+  /** Runs of this packet are recorded from now on. */
+  begin(packet: Packet): void;
+  /** Ends the recording. Number of the walk, or -1: the next packet may fare otherwise. */
+  end(): number;
+  /** Counts a packet of `bytes` as the recorded runs would have. Per packet: allocates nothing. */
+  repeat(walk: number, bytes: number): void;
+}
+
 export interface Engine {
   /** Tables that exist in the rule set, in no particular order. */
   readonly tables: ReadonlySet<TableName>;
@@ -50,6 +65,8 @@ export interface Engine {
    * stays, and so do the counters' bases (specification 2.4 and 3.3).
    */
   apply(patch: Patch): void;
+  /** Undefined: this engine always walks. */
+  readonly memo?: WalkMemo | undefined;
   /** Explains every step from now on; undefined stops it. */
   trace(sink: TraceSink | undefined): void;
 }

@@ -38,6 +38,7 @@ import {
   type RuleStore,
 } from './rule-store.js';
 import { type CompiledChain, CompiledTable, HASHED } from './table.js';
+import { WalkRecorder } from './walk-recorder.js';
 
 export interface CompiledEngine extends Engine {
   /** Which plan a chain got, why, and what in it is tested rule by rule. */
@@ -74,6 +75,7 @@ class Compiled implements CompiledEngine {
   readonly #family: RuleSet['family'];
   readonly #byName = new Map<TableName, CompiledTable>();
   readonly #jumps = new JumpStack();
+  readonly memo = new WalkRecorder();
   readonly #exact = new ExactWalk(this.#jumps, this.decision);
   #sink: TraceSink | undefined;
   /** Frames of hashed plans (hashed-plan.ts), one above the other, nested runs above those that caused them. */
@@ -94,7 +96,9 @@ class Compiled implements CompiledEngine {
     const base = table.bases[hook]!;
     const bottom = this.#jumps.top;
     packet.hotdrop = false;
+    const recorder = this.memo.packet === packet ? this.memo : undefined;
     if (packet.l4State !== L4_OK || packet.traced || this.#sink !== undefined) {
+      recorder?.spoil();
       return this.#exactly(table, base, base, base.first, bottom, packet);
     }
     if (table.names.used) {
@@ -102,29 +106,44 @@ class Compiled implements CompiledEngine {
       packet.f[Field.OutName] = table.names.numberOf(packet.f[Field.OutDev]!);
     }
     const frameBottom = this.#frameTop;
-    const verdict = this.#walk(table, base, bottom, packet);
+    const verdict = this.#walk(table, base, bottom, packet, recorder);
     this.#jumps.top = bottom;
     this.#frameTop = frameBottom;
     return verdict;
   }
 
-  #walk(table: CompiledTable, base: CompiledChain, bottom: number, packet: Packet): number {
+  #walk(
+    table: CompiledTable,
+    base: CompiledChain,
+    bottom: number,
+    packet: Packet,
+    recorder: WalkRecorder | undefined,
+  ): number {
     const { store } = table;
     const jumps = this.#jumps;
     let chain = base.number;
     let frame = this.#frameTop;
     let rule = this.#enter(table, chain, packet);
+    /** For the recorder: where the search that found `rule` began. */
+    let after = NO_RULE;
     for (;;) {
+      if (recorder !== undefined) {
+        if (rule >= 0) recorder.matched(table, table.chains[chain]!, after, rule, packet);
+        else recorder.ended(table, table.chains[chain]!, after, packet);
+        after = rule;
+      }
       if (rule < 0) {
         if (rule === BROKEN_PACKET) return this.#decide(table, chain, store.brokenAt, NF_DROP);
         if (jumps.top === bottom) {
           base.packets += 1;
           base.bytes += packet.f[Field.Length]!;
+          recorder?.policy(table, base);
           return this.#decide(table, base.number, NO_RULE, policyVerdict(base));
         }
         jumps.pop();
         chain = jumps.chain;
         frame = jumps.frame;
+        after = jumps.rule;
         this.#frameTop = frame;
         rule = this.#after(table, chain, jumps.rule, frame, packet);
         continue;
@@ -144,14 +163,17 @@ class Compiled implements CompiledEngine {
           jumps.push(chain, rule, frame);
           chain = store.argument(rule);
           frame = this.#frameTop;
+          after = NO_RULE;
           rule = this.#enter(table, chain, packet);
           break;
         case DO_GOTO:
           chain = store.argument(rule);
           frame = this.#frameTop;
+          after = NO_RULE;
           rule = this.#enter(table, chain, packet);
           break;
         case DO_EXTENSION: {
+          recorder?.spoil();
           const verdict = store.targetFunction(rule)(packet);
           this.#effects++;
           if (verdict === XT_CONTINUE) {
@@ -167,7 +189,8 @@ class Compiled implements CompiledEngine {
           break;
         }
         default:
-          rule = NO_RULE; // DO_RETURN
+          // DO_RETURN. What stands behind it was not looked at, and nothing in front of it remains.
+          rule = NO_RULE;
       }
     }
   }
@@ -218,22 +241,27 @@ class Compiled implements CompiledEngine {
   }
 
   snapshot(): RuleSet {
+    this.memo.settle();
     const tables = [...this.#byName.values()].map((table) => table.model());
-    return withCounters({ family: this.#family, tables }, (table, chain, index) =>
-      this.counted(table.name, chain.name, index),
-    );
+    return withCounters({ family: this.#family, tables }, (table, chain, index) => {
+      const compiled = this.#table(table.name);
+      return compiled.counted(compiled.chain(chain.name), index);
+    });
   }
 
   counted(tableName: TableName, chainName: string, ruleIndex: number): Counted {
+    this.memo.settle();
     const table = this.#table(tableName);
     return table.counted(table.chain(chainName), ruleIndex);
   }
 
   apply(patch: Patch): void {
+    this.memo.forget();
     for (const { table, changes } of patch) this.#table(table).apply(changes);
   }
 
   trace(sink: TraceSink | undefined): void {
+    this.memo.forget();
     this.#sink = sink;
   }
 
