@@ -21,13 +21,16 @@ export interface TrackContext {
 }
 
 /**
- * Whether the transport checksum is to be verified and is wrong. Own packets and what a card has already judged are not looked at;
- * of a packet that the capture cut nothing can be said. Kernel: nf_checksum() under nf_conntrack_checksum.
+ * Whether the packet's transport checksum is looked at. Not at OUTPUT; not of own packets and what a card has already judged; of a
+ * packet that the capture cut nothing can be said.
  */
+export function verifiesChecksum(context: TrackContext, packet: Packet, hook: Hook): boolean {
+  return hook === NF_INET_PRE_ROUTING && context.settings.checksum && packet.csum === CSUM_WIRE && !packet.isCut;
+}
+
+/** Whether the checksum is looked at and wrong. Kernel: nf_checksum() under nf_conntrack_checksum. */
 export function hasBadChecksum(context: TrackContext, packet: Packet, hook: Hook): boolean {
-  if (hook !== NF_INET_PRE_ROUTING || !context.settings.checksum || packet.csum !== CSUM_WIRE || packet.isCut) {
-    return false;
-  }
+  if (!verifiesChecksum(context, packet, hook)) return false;
   const state = transportChecksumState(packet);
   return state === CHECKSUM_WRONG || state === CHECKSUM_LEFT_PARTIAL;
 }

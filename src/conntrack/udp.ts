@@ -1,7 +1,17 @@
 /** UDP and UDP-Lite. Kernel: nf_conntrack_udp_packet(), nf_conntrack_udplite_packet(), net/netfilter/nf_conntrack_proto_udp.c. */
+import { fold } from '../net/checksum.js';
 import { type Hook, IPS_ASSURED, IPS_SEEN_REPLY } from '../net/netfilter.js';
+import { IPPROTO_UDP } from '../net/protocol.js';
 import type { Packet } from '../wire/packet.js';
-import { hasBadChecksum, TRACK_ACCEPT, TRACK_INVALID, type TrackContext, type TrackResult } from './handler.js';
+import { pseudoHeaderSum, sumView } from '../wire/transport-checksum.js';
+import {
+  hasBadChecksum,
+  TRACK_ACCEPT,
+  TRACK_INVALID,
+  type TrackContext,
+  type TrackResult,
+  verifiesChecksum,
+} from './handler.js';
 import { refresh } from './refresh.js';
 
 const HEADER_SIZE = 8;
@@ -34,7 +44,13 @@ export function trackUdplite(context: TrackContext, packet: Packet, off: number,
   if (off + HEADER_SIZE > packet.end) return TRACK_INVALID;
   const coverage = packet.view.getUint16(off + 4);
   if (coverage !== 0 && (coverage < HEADER_SIZE || coverage > packet.wireEnd - off)) return TRACK_INVALID;
-  if (packet.view.getUint16(off + 6) === 0 || hasBadChecksum(context, packet, hook)) return TRACK_INVALID;
+  if (packet.view.getUint16(off + 6) === 0) return TRACK_INVALID;
+  if (verifiesChecksum(context, packet, hook)) {
+    // The kernel takes UDP's number into the pseudo header (udplite_error(), seen on 6.18): what a sender made right is INVALID.
+    const length = packet.wireEnd - off;
+    const sum = pseudoHeaderSum(packet, IPPROTO_UDP, length) + sumView(packet.view, off, off + (coverage || length));
+    if (fold(sum) !== 0xffff) return TRACK_INVALID;
+  }
   const ct = packet.ct;
   const status = table.status[ct]!;
   if ((status & IPS_SEEN_REPLY) === 0) {
