@@ -128,7 +128,10 @@ export interface HostConfig {
   readonly sysctl: ReadonlyMap<string, string>;
   /** `conntrack -L`, to begin with; undefined: an empty table. */
   readonly conntrack?: string;
-  /** When the listings were taken, µs since the epoch: time-outs count from then. Undefined: at the first packet. */
+  /**
+   * When the listings were taken, µs since the epoch. Time-outs of listed connections count from the moment to which the
+   * host's clock is first advanced: whoever replays a later capture advances it to this one first.
+   */
   readonly timeUs?: number;
   /** nfacct objects by name; value: quota in packets or bytes, or undefined for a plain counter. */
   readonly nfacct?: ReadonlyMap<string, NfacctConfig>;

@@ -5,6 +5,7 @@
  * their IPv6 counterparts. Per packet: allocates nothing, but for fragments.
  */
 import { DEFAULT_HZ, VirtualClock } from '../base/clock.js';
+import type { Diagnostic } from '../base/diagnostic.js';
 import { Rng } from '../base/rng.js';
 import { ConntrackTable } from '../conntrack/conntrack-table.js';
 import { settingsFromSysctl } from '../conntrack/settings.js';
@@ -94,6 +95,8 @@ export class Host {
   readonly settings: Settings;
   readonly services: Services;
   readonly conntrack: ConntrackTable;
+  /** What of the listing of connections could not be taken over. */
+  readonly diagnostics: readonly Diagnostic[];
   readonly neighbours = new Neighbours();
   /** Packets that went no further, by reason. */
   readonly drops = new DropCounts();
@@ -137,6 +140,8 @@ export class Host {
       rng: new Rng(options.seed ^ 0x5bd1e995),
       settings: settingsFromSysctl(config.sysctl),
     });
+    this.diagnostics =
+      config.conntrack === undefined ? [] : this.conntrack.preload({ name: 'conntrack', text: config.conntrack });
     for (const n of config.neighbours) {
       const { mac } = n;
       const low = ((mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!) >>> 0;
