@@ -27,11 +27,9 @@ export function clusterOf(loaded: LoadedObjects, config?: ProxyConfig): KubeClus
   };
 }
 
-const INTERFACE_ADDRESSES = new Set(['InternalIP', 'ExternalIP']);
-
-/** An ordinary machine: its interfaces have the node's addresses and loopback, nfacct counters work. */
+/** An ordinary machine: its interfaces have the node's internal addresses and loopback, nfacct counters work. */
 export function ordinaryHost(node: KubeNode | undefined): ProxyHost {
-  const own = (node?.status?.addresses ?? []).filter((entry) => INTERFACE_ADDRESSES.has(entry.type ?? ''));
+  const own = (node?.status?.addresses ?? []).filter((entry) => entry.type === 'InternalIP');
   return {
     addresses: ['127.0.0.1', '::1', ...own.map((entry) => entry.address)],
     nfacctInvalid: true,
