@@ -3,7 +3,10 @@
  * block), and a buffer of its own for packets that the host builds, gathers or has to copy. Pooled: nothing is
  * allocated per packet once the pool is warm.
  */
+import { CT_STATE_INVALID } from '../conntrack/state-bit.js';
 import type { Family } from '../net/netfilter.js';
+import { Field } from '../wire/field.js';
+import { Field } from '../wire/field.js';
 import { Packet } from '../wire/packet.js';
 import { RTN_UNICAST } from './host-config.js';
 
@@ -56,6 +59,8 @@ export class HostPacket extends Packet {
 
   override reset(): void {
     super.reset();
+    // Before conntrack has seen it a packet counts as INVALID (xt_conntrack: no ct, and not untracked).
+    this.f[Field.CtState] = CT_STATE_INVALID;
     this.frameStart = 0;
     this.outDevice = 0;
     this.routeType = RTN_UNICAST;
