@@ -100,6 +100,23 @@ describe('UDP', () => {
     expect(talk.pass(craft({ src: A, dst: B, protocol: 17, body, rawChecksum: true }))).toBe(state);
   });
 
+  it('UDP-Lite: only a checksum made with the number of UDP is right, and one is needed', () => {
+    const lite = (checksum: number): Packet =>
+      craft({
+        src: A,
+        dst: B,
+        protocol: 136,
+        body: bytesOf(be16(9000), be16(7), be16(0), be16(checksum), [97, 98, 99, 100]),
+        rawChecksum: true,
+      });
+    // As a kernel was seen to judge this very packet: right would be 0x36f.
+    expect([0x36f, 0x3e6, 0].map((checksum) => new Conversation().pass(lite(checksum)))).toEqual([
+      'INVALID',
+      'NEW',
+      'INVALID',
+    ]);
+  });
+
   it('believes the checksums of own packets, at OUTPUT, and when told to', () => {
     const wrong = (): Packet => craft({ src: A, dst: B, protocol: 17, body: header(12, 0x1234, 4), rawChecksum: true });
     const talk = new Conversation();
