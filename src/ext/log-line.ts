@@ -4,7 +4,6 @@
  * Differs: `UID= GID=` never stands there, for no socket's owner is known here.
  */
 import { printIp4 } from '../net/ip4.js';
-import { NF_INET_POST_ROUTING } from '../net/netfilter.js';
 import {
   IPPROTO_AH,
   IPPROTO_DSTOPTS,
@@ -38,7 +37,7 @@ export function formatLogLine(packet: Packet, host: HostServices, prefix: string
   const outDevice = host.deviceName(packet.f[Field.OutDev]!);
   const line = new Line(packet, flags);
   line.text = `${prefix}IN=${inDevice} OUT=${outDevice} `;
-  if (packet.f[Field.InDev] !== 0 && packet.hook !== NF_INET_POST_ROUTING) line.mac(inDevice);
+  if (packet.f[Field.InDev] !== 0) line.mac(inDevice);
   if (packet.family === 4) line.ip4(packet.l3Off, true);
   else line.ip6(packet.l3Off, true);
   return line.text;

@@ -6,7 +6,6 @@
 import { CT_STATE_INVALID } from '../conntrack/state-bit.js';
 import type { Family } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
-import { Field } from '../wire/field.js';
 import { Packet } from '../wire/packet.js';
 import { RTN_UNICAST } from './host-config.js';
 

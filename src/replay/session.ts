@@ -291,7 +291,7 @@ export class ReplaySession {
       this.#countConnection(packet);
     }
     if (this.#sinks.packet === undefined) return;
-    this.#state = packet.f[Field.CtState]!;
+    this.#state = this.#host.isTracking(packet.family) ? packet.f[Field.CtState]! : 0;
     this.#mark = packet.mark;
     if (packet.ct < 0) return;
     this.#readTuples(packet);

@@ -184,7 +184,7 @@ describe('devices, MAC, mark', () => {
       'IN=eth0 OUT= MACSRC=02:00:00:00:00:01 MACDST=02:00:00:00:00:09 MACPROTO=0800 ',
     ],
     ['forward', 1, 2, 2, 0, 'IN=eth0 OUT=eth1 MAC=02:00:00:00:00:09:02:00:00:00:00:01:08:00 '],
-    ['postrouting', 1, 2, NF_INET_POST_ROUTING, 0, 'IN=eth0 OUT=eth1 '],
+    ['postrouting', 1, 2, NF_INET_POST_ROUTING, 0, 'IN=eth0 OUT=eth1 MAC=02:00:00:00:00:09:02:00:00:00:00:01:08:00 '],
     ['output', 0, 2, 3, 0, 'IN= OUT=eth1 '],
   ] as const)('%s', (_name, inDev, outDev, hook, flags, start) => {
     const packet = withFields(framed(), { InDev: inDev, OutDev: outDev });
