@@ -103,7 +103,11 @@ export interface ConnectionLine {
 
 /** Reads a line of conntrack -L -o extended or of /proc/net/nf_conntrack. */
 export function connectionLine(line: string): ConnectionLine {
-  const words = line.trim().split(/\s+/);
+  // /proc shows the timeouts of a GRE connection, which conntrack -L does not.
+  const words = line
+    .trim()
+    .replace(/ timeout=\d+, stream_timeout=\d+ /, ' ')
+    .split(/\s+/);
   const [family, , protocol, number, seconds] = words;
   const rest = words
     .slice(5)

@@ -7,6 +7,7 @@ import {
   ACK,
   addressBytes,
   completed,
+  crc32c,
   ethernet,
   FIN,
   fragments,
@@ -179,18 +180,32 @@ export class Conversation {
       case TCP:
         return tcpOf(step, own, other, srcPort, dstPort, payload);
       case UDP:
-      case 136:
         return udpSegment(srcPort, dstPort, payload);
+      case 136:
+        // Linux checks UDP-Lite with the protocol number of UDP.
+        return { ...udpSegment(srcPort, dstPort, payload), ...(step.n % 3 === 0 ? {} : { pseudoProtocol: UDP }) };
       case ICMP:
       case ICMP6:
         return this.#echo(state, step, payload, up);
       case 132: {
-        // SCTP: one INIT or DATA chunk; the checksum is zero and therefore wrong.
-        const chunk = [up ? 1 : 2, 0, 0, 20, ...word32(7), ...word32(65535), 0, 1, 0, 1, ...word32(1)];
-        return {
-          bytes: [...word16(srcPort), ...word16(dstPort), ...word32(0), ...word32(0), ...chunk],
-          checksumAt: -1,
-        };
+        // INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, ABORT, SHUTDOWN and so on.
+        const init = [up ? 1 : 2, 0, 0, 20, ...word32(7), ...word32(65535), 0, 1, 0, 1, ...word32(1)];
+        const plain = [
+          [10, 0, 0, 4],
+          [11, 0, 0, 4],
+          [6, 0, 0, 4],
+          [7, 0, 0, 8, 0, 0, 0, 1],
+          [8, 0, 0, 4],
+          [14, 0, 0, 4],
+          [4, 0, 0, 8, 0, 1, 0, 4],
+          [5, 0, 0, 8, 0, 1, 0, 4],
+        ];
+        const first = step.kind === 'open' || step.kind === 'answer';
+        const tag = first && up ? 0 : 7;
+        const head = [...word16(srcPort), ...word16(dstPort), ...word32(tag)];
+        const chunk = first ? init : plain[step.n % plain.length]!;
+        const crc = step.twist === 'badChecksum' ? [1, 2, 3, 4] : crc32c([...head, 0, 0, 0, 0, ...chunk]);
+        return { bytes: [...head, ...crc, ...chunk], checksumAt: -1 };
       }
       case 33: {
         const header = [...word16(srcPort), ...word16(dstPort), 4, 0, 0, 0, up ? 0 : 2, 0, 0, 1, ...word32(0)];
@@ -319,7 +334,10 @@ export class Conversation {
   }
 
   async #deliver(packets: readonly number[][], ip: Ip, twist: Twist, where: number, mark: number): Promise<void> {
-    const injections: Injection[] = packets.map((packet) => {
+    // A link takes no frame that is longer than its MTU.
+    const fitting = where === LOCAL ? packets : packets.filter((p) => p.length + 5 <= LINKS[where]!.mtu);
+    if (fitting.length === 0) return;
+    const injections: Injection[] = fitting.map((packet) => {
       if (where === LOCAL) return { where, bytes: Uint8Array.from(packet), to: ip.dst, mark };
       const link = LINKS[where]!;
       const bytes = twist === 'trailer' ? [...packet, 1, 2, 3, 4, 5] : packet;

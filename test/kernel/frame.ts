@@ -65,6 +65,19 @@ export interface Ip {
 export interface Segment {
   readonly bytes: readonly number[];
   readonly checksumAt: number;
+  /** Protocol number in the checksum's pseudo header, where it is not the packet's. */
+  readonly pseudoProtocol?: number;
+}
+
+/** CRC-32C as SCTP writes it. */
+export function crc32c(bytes: readonly number[]): number[] {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ ((crc & 1) * 0x82f63b78);
+  }
+  const value = ~crc >>> 0;
+  return [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24];
 }
 
 export interface TcpRepr {
@@ -117,7 +130,10 @@ export function completed(ip: Ip, segment: Segment): number[] {
   if (segment.checksumAt < 0) return bytes;
   let sum = 0;
   if (ip.protocol !== ICMP) {
-    sum = onesSum([...addressBytes(ip.src), ...addressBytes(ip.dst)], ip.protocol + bytes.length);
+    sum = onesSum(
+      [...addressBytes(ip.src), ...addressBytes(ip.dst)],
+      (segment.pseudoProtocol ?? ip.protocol) + bytes.length,
+    );
   }
   const checksum = ~onesSum(bytes, sum) & 0xffff;
   const value = checksum === 0 && ip.protocol === UDP ? 0xffff : checksum;

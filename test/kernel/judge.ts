@@ -71,7 +71,11 @@ export async function replayOnKernel(kernel: Kernel, record: CaseRecord, fresh: 
   return { ...record, injections, ...(await ending(kernel, sent.out, kernel.log && record.kernel.log !== undefined)) };
 }
 
-async function ending(kernel: Kernel, out: readonly SentFrame[], logs: boolean): Promise<Pick<CaseRecord, 'endUs' | 'kernel'>> {
+async function ending(
+  kernel: Kernel,
+  out: readonly SentFrame[],
+  logs: boolean,
+): Promise<Pick<CaseRecord, 'endUs' | 'kernel'>> {
   const end = await kernel.finish(false);
   return {
     endUs: end.nowUs,

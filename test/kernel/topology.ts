@@ -98,7 +98,6 @@ const each = (key: (scope: string) => string, value: number) =>
 /** Before the links exist: they inherit `default`. */
 const SYSCTLS: readonly (readonly [string, number])[] = [
   ['net/ipv4/ip_forward', 1],
-  ...each((s) => `net/ipv6/conf/${s}/forwarding`, 1),
   ...each((s) => `net/ipv4/conf/${s}/rp_filter`, 0),
   ...each((s) => `net/ipv4/conf/${s}/send_redirects`, 0),
   ...each((s) => `net/ipv4/conf/${s}/accept_redirects`, 0),
@@ -121,7 +120,8 @@ export const AGENT_CONFIG = {
   links: LINKS,
   batch: batch(),
   sysctls: SYSCTLS,
-  lateSysctls: [] as readonly (readonly [string, number])[],
+  /** Once the links are there: only then does the host join every group of routers. */
+  lateSysctls: each((s) => `net/ipv6/conf/${s}/forwarding`, 1),
   peerSysctls: [...each((s) => `net/ipv6/conf/${s}/disable_ipv6`, 1), ['net/ipv4/ip_forward', 0]],
   /** Reports of joined IPv6 groups are out after this (IPv4 cases need not wait for them). */
   settleSeconds: 0.3,
