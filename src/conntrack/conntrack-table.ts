@@ -51,6 +51,14 @@ export class ConntrackTable implements Conntrack {
   }
 
   /**
+   * Follows a TCP packet with ACK alone (or ACK and PSH) whose entry and direction it has already. False: its connection is not in
+   * the state for that, or it does not fit; then nothing has changed. Per packet: allocates nothing.
+   */
+  followAck(packet: Packet, off: number): boolean {
+    return this.#tracker.tcp.followAck(packet, off);
+  }
+
+  /**
    * The last step at INPUT and POSTROUTING: enters the connection that the packet has begun. Returns NF_ACCEPT, or NF_DROP if its tuples
    * are taken. Kernel: nf_confirm().
    */

@@ -10,6 +10,7 @@ import {
   IPS_CONFIRMED,
   IPS_FIXED_TIMEOUT,
   IPS_SEEN_REPLY,
+  NF_INET_PRE_ROUTING,
 } from '../net/netfilter.js';
 import type { Packet } from '../wire/packet.js';
 import {
@@ -159,6 +160,18 @@ export class TcpTracker {
     }
     this.#enter(packet, at, packetClass, old, next);
     return TRACK_ACCEPT;
+  }
+
+  /**
+   * The same for an ACK of an established connection with both sides known: false means that it was refused, and then nothing has changed
+   * (only SYN, FIN, RST and sides not yet seen leave something behind when they are).
+   */
+  followAck(packet: Packet, off: number): boolean {
+    const at = this.records.at(packet.ct);
+    const w = this.records.words;
+    if (this.#context.table.state[packet.ct] !== TCP_ESTABLISHED) return false;
+    if (w[at + R.MAXWIN] === 0 || w[at + SIDE_WORDS + R.MAXWIN] === 0) return false;
+    return this.track(packet, off, NF_INET_PRE_ROUTING) === TRACK_ACCEPT;
   }
 
   /** The first packet of a connection. Kernel: tcp_new(). */

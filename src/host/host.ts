@@ -37,6 +37,7 @@ import { Answers6, ICMPV6_DEST_UNREACH, ICMPV6_PARAMPROB, ICMPV6_PKT_TOOBIG, ICM
 import { type Device, Devices, SCOPE_LINK, scopeOf6 } from './device.js';
 import { DropCounts, type DropReason } from './drop-reason.js';
 import type { DropPlace, HostEvents, InFrame } from './event.js';
+import { FlowCache } from './flow-cache.js';
 import { HookRunner } from './hook-runner.js';
 import { type HostConfig, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from './host-config.js';
 import { type HostPacket, PacketPool } from './host-packet.js';
@@ -114,6 +115,7 @@ export class Host {
   readonly #answers6: Answers6;
   readonly #localEnd: LocalEnd;
   readonly #sender: Sender;
+  readonly #flows: FlowCache;
   readonly #reassembly: Reassembly;
   readonly #shared = new NamedState();
   /** Packets on lo, in order; [#backlogAt, length) wait. */
@@ -203,8 +205,22 @@ export class Host {
       this.neighbours,
       options.assumeNeighbours ?? false,
       this.#pool,
-      this.#events,
+      {
+        sent: (frame) => {
+          this.#flows.sent(frame);
+          this.#events.sent?.(frame);
+        },
+      },
     );
+    this.#flows = new FlowCache({
+      conntrack: this.conntrack,
+      devices,
+      events: this.#events,
+      sentCounts: this.#sender.sentCounts,
+      seed: options.seed ^ 0x27d4eb2f,
+      mtuOf: (p) => this.#sender.mtuOf(p),
+      knowsNeighbour: (p) => this.#knowsNeighbour(p),
+    });
     this.load(4, options.ruleSet4);
     this.load(6, options.ruleSet6);
   }
@@ -222,6 +238,7 @@ export class Host {
       shared: this.#shared,
     });
     this.#hooks.load(family, ruleSet, this.#options.buildEngine, env);
+    if (family === 4) this.#flows.use(this.#hooks.engine(4)?.memo);
   }
 
   /** The engine that runs the family's rule set; undefined without one. */
@@ -258,9 +275,11 @@ export class Host {
 
   /** A frame came in from a wire. The clock stands at its time; its bytes are the host's to change. */
   receive(frame: InFrame): void {
+    if (this.#depth === 0 && this.#reassembly.isEmpty && this.#flows.forward(frame)) return;
     this.#enter();
     this.#receive(frame);
     this.#leave();
+    this.#flows.end();
   }
 
   /** A frame that a process of the host sends: goes from OUTPUT on. `frame.device` is the device that it left by, 0: any. */
@@ -360,6 +379,7 @@ export class Host {
     }
     if (frame.macOff >= 0 && this.#options.learnNeighbours !== false) this.#learn(p, device);
     if (p.family === 4) {
+      this.#flows.begin(p);
       if (this.#hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route4(p, device);
       return;
     }
@@ -385,6 +405,14 @@ export class Host {
     if (path === undefined || path.device !== device.index || path.gatewayFamily === 0) return;
     if (neighbours.find(device.index, path.gatewayFamily, path.gateway, 0)) return;
     neighbours.set(device.index, path.gatewayFamily, path.gateway, 0, high, low);
+  }
+
+  #knowsNeighbour(p: HostPacket): boolean {
+    const path = this.#path(p);
+    const viaGateway = path !== undefined && path.gatewayFamily !== 0;
+    return viaGateway
+      ? this.neighbours.find(p.outDevice, path.gatewayFamily, path.gateway, 0)
+      : this.neighbours.find(p.outDevice, p.family, p.f, Field.Dst0);
   }
 
   // ---- IPv4
