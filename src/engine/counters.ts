@@ -3,6 +3,7 @@
  * itself has seen is a plain number beside it (exact to 2^53). A snapshot adds the two.
  */
 import type { Chain, Rule, RuleSet, Table } from '../ruleset/model.js';
+import { changedRule } from '../ruleset/saved-rule.js';
 
 /** Packets and bytes seen since the load. */
 export interface Counted {
@@ -29,7 +30,7 @@ function chainWithCounters(table: Table, chain: Chain, counted: ReadCount): Chai
     const { packets, bytes } = counted(table, chain, index);
     if (packets === 0 && bytes === 0) return rule;
     changed = true;
-    return { ...rule, packets: wrap64(rule.packets, packets), bytes: wrap64(rule.bytes, bytes) };
+    return changedRule(rule, { packets: wrap64(rule.packets, packets), bytes: wrap64(rule.bytes, bytes) });
   });
   const policy = chain.policy === undefined ? NOTHING_COUNTED : counted(table, chain, -1);
   if (!changed && policy.packets === 0 && policy.bytes === 0) return chain;

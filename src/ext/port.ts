@@ -63,6 +63,11 @@ export interface PortTest extends Range {
   readonly invert: boolean;
 }
 
+/** Spelled out: a spread gives every value a hidden class of its own. */
+export function portTest({ low, high }: Range, invert: boolean): PortTest {
+  return { low, high, invert };
+}
+
 export const NO_PORT_TEST: PortTest = { ...ANY_PORT, invert: false };
 
 export function isFullRange(range: Range): boolean {

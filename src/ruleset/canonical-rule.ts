@@ -1,24 +1,35 @@
 /**
  * The quick way through rules as iptables-save writes them: `-A CHAIN`, base options in saved order, matches, target. It
  * gives exactly what command.ts gives for such a line, or undefined: then command.ts reads the line, with diagnostics.
- * Rule files repeat themselves, so the value of each piece of text (an address, `-m tcp --dport 80`) is made once and
- * shared; most lines then cost a few look-ups. Pieces that command.ts could read differently in another surrounding
- * (abbreviations, options of another extension, a second instance of a match) are not taken here.
+ * Rule files repeat themselves, so a rule is a form (rule-form.ts), which is found step by step, and little of its own.
+ * The value of each piece of text (`-m mark --mark 0x1`) is made once and shared, or not at all (plain-piece.ts). Pieces
+ * that command.ts could read differently in another surrounding (abbreviations, options of another extension, a second
+ * instance of a match) are not taken here.
  */
 import type { Source } from '../base/source.js';
-import type { MatchExt, MatchUse, OptionSpec, TargetExt, TargetUse } from '../ext/extension.js';
-import { type GivenOption, GivenOptions, parseCNumber } from '../ext/option.js';
-import type { Words6 } from '../net/ip6.js';
+import type { MatchExt, MatchUse, TargetUse } from '../ext/extension.js';
+import { parseCNumber } from '../ext/option.js';
 import type { Family } from '../net/netfilter.js';
 import { protocolNumber } from '../net/protocol-name.js';
 import { parseAddresses } from './address-value.js';
-import { BY_NAME } from './base-option.js';
 import { addressTest, EXTENSION_HEADERS } from './command.js';
-import { type Counters, ZERO_COUNTERS } from './counter.js';
 import type { ExtensionRegistry } from './extension-registry.js';
 import { type AddressTest, type DeviceTest, isVerdict, type Rule, type RuleTarget } from './model.js';
-import { PieceCache, PieceOption } from './piece.js';
-import { splitInto, type WordBuffer } from './words.js';
+import { PieceCache, PieceScan, readPiece } from './piece.js';
+import { PlainPieces } from './plain-piece.js';
+import {
+  FormNode,
+  PART_COUNTERS,
+  PART_DST,
+  PART_FRAGMENT,
+  PART_IN,
+  PART_MATCH,
+  PART_OUT,
+  PART_PROTOCOL,
+  PART_SRC,
+  PART_TARGET,
+} from './rule-form.js';
+import { SavedRule } from './saved-rule.js';
 import type { WorkingTable } from './working-table.js';
 
 /** Longer lines may exceed iptables' limits on words; command.ts counts them. */
@@ -29,22 +40,36 @@ const SPACE = 32;
 const BANG = 33;
 const QUOTE = 34;
 const DASH = 45;
-const BACKSLASH = 92;
+const DOT = 46;
+const SLASH = 47;
+const ZERO = 48;
 const [D, F, G, I, J, M, O, P, S] = [100, 102, 103, 105, 106, 109, 111, 112, 115] as const;
 
-/** Place of the base options in a saved rule, by letter code. */
-const ORDER: Readonly<Record<number, number>> = { [S]: 1, [D]: 2, [I]: 3, [O]: 4, [P]: 5, [F]: 6 };
+/** Place of a base option in a saved rule; 0: none. */
+function placeOf(letter: number): number {
+  switch (letter) {
+    case S:
+      return 1;
+    case D:
+      return 2;
+    case I:
+      return 3;
+    case O:
+      return 4;
+    case P:
+      return 5;
+    case F:
+      return 6;
+    default:
+      return 0;
+  }
+}
 
 type Protocol = NonNullable<Rule['protocol']>;
 /** Value of a piece of text; null: not for this reader. */
 type Cache<V> = Map<string, V | null>;
 
-const RECENT_HOSTS = 256;
-const HOST_MASK: Words6 = [0xffffffff, 0, 0, 0];
-const NO_OPTIONS: GivenOption[] = [];
-const NO_VALUES: readonly string[] = [];
 const NONE: RuleTarget = { kind: 'none' };
-const NO_MATCHES: readonly MatchUse[] = [];
 
 export class CanonicalReader {
   readonly #source: Source;
@@ -56,23 +81,22 @@ export class CanonicalReader {
     new Map(),
     new Map(),
   ];
-  /** Tests of single IPv4 hosts met lately, by a hash of the address. */
-  readonly #recentHosts: readonly [(AddressTest | undefined)[], (AddressTest | undefined)[]] = [[], []];
   readonly #devices: readonly [Cache<DeviceTest>, Cache<DeviceTest>] = [new Map(), new Map()];
   readonly #protocols: readonly [Cache<Protocol | undefined>, Cache<Protocol | undefined>] = [new Map(), new Map()];
   readonly #matches: PieceCache<MatchUse>;
   readonly #targets: PieceCache<RuleTarget>;
-  /** Hash of the piece that #pieceEnd went over last. */
-  #pieceHash = 0;
-  /** Matches of the rule being read; reused. */
-  readonly #found: MatchUse[] = [];
-  readonly #words: WordBuffer = { values: [], starts: [], ends: [], fault: undefined };
-  #reported = false;
-  readonly #onReport = (): void => {
-    this.#reported = true;
-  };
+  readonly #scan: PieceScan;
+  readonly #plain: PlainPieces;
+  readonly #root = new FormNode(undefined, PART_COUNTERS, false);
+  /** Extensions of the rule being read; reused. */
+  readonly #found: (MatchExt | undefined)[] = [];
+  /** The address that #saved4 read: its first word, masked and signed, and its prefix length. */
+  #word = 0;
+  #bits = 0;
   #table: WorkingTable | undefined;
   #chain = '';
+  #incoming = false;
+  #outgoing = false;
   #rules: Rule[] | undefined;
 
   constructor(source: Source, family: Family, registry: ExtensionRegistry, announced: ReadonlySet<string>) {
@@ -81,9 +105,10 @@ export class CanonicalReader {
     this.#family = family;
     this.#registry = registry;
     this.#announced = announced;
-    for (const list of this.#recentHosts) for (let i = 0; i < RECENT_HOSTS; i++) list.push(undefined);
     this.#matches = new PieceCache(source.text.length);
     this.#targets = new PieceCache(source.text.length);
+    this.#scan = new PieceScan(source.text);
+    this.#plain = new PlainPieces(source.text, registry, family);
   }
 
   /** Must be called after every other change to a table: the chain last appended to may be another array now. */
@@ -92,42 +117,45 @@ export class CanonicalReader {
     this.#rules = undefined;
   }
 
-  /** Reads and appends the rule in text[at, end), which begins at `-A ` and holds no newline; false: not done. */
-  append(table: WorkingTable, at: number, end: number, lineStart: number, counters: Counters | undefined): boolean {
+  /**
+   * Reads and appends the rule in text[at, end), which begins at `-A ` and holds no newline; false: not done. `counted`:
+   * digits in brackets stand before it, and count.
+   */
+  append(table: WorkingTable, at: number, end: number, lineStart: number, counted: boolean): boolean {
     if (end - at > MAX_LINE) return false;
     const text = this.#text;
     const nameStart = at + 3;
-    let nameEnd = nameStart;
-    for (; nameEnd < end; nameEnd++) {
-      const code = text.charCodeAt(nameEnd);
-      if (code === SPACE) break;
-      if (code === QUOTE || code === TAB) return false;
-    }
-    if (nameEnd === nameStart) return false;
-    const same =
-      this.#table === table && nameEnd - nameStart === this.#chain.length && text.startsWith(this.#chain, nameStart);
-    if (!same) {
+    let nameEnd = nameStart + this.#chain.length;
+    const same = this.#table === table && text.charCodeAt(nameEnd) === SPACE && text.startsWith(this.#chain, nameStart);
+    if (!same || nameEnd >= end) {
+      nameEnd = nameStart;
+      for (; nameEnd < end; nameEnd++) {
+        const code = text.charCodeAt(nameEnd);
+        if (code === SPACE) break;
+        if (code === QUOTE || code === TAB) return false;
+      }
+      if (nameEnd === nameStart) return false;
       const name = text.slice(nameStart, nameEnd);
       const rules = table.rulesToAppend(name);
       if (rules === undefined) return false;
       this.#table = table;
       this.#chain = name;
+      this.#incoming = name === 'PREROUTING' || name === 'INPUT';
+      this.#outgoing = name === 'POSTROUTING' || name === 'OUTPUT';
       this.#rules = rules;
     }
-    const rule = this.#read(table, nameEnd + 1, end, lineStart, counters ?? ZERO_COUNTERS);
+    const rule = this.#read(table, nameEnd + 1, end, lineStart, counted);
     if (rule === undefined) return false;
     this.#rules!.push(rule);
     return true;
   }
 
-  #read(table: WorkingTable, start: number, end: number, lineStart: number, counters: Counters): Rule | undefined {
+  #read(table: WorkingTable, start: number, end: number, lineStart: number, counted: boolean): Rule | undefined {
     const text = this.#text;
-    let src: AddressTest | undefined;
-    let dst: AddressTest | undefined;
-    let inDevice: DeviceTest | undefined;
-    let outDevice: DeviceTest | undefined;
-    let protocol: Protocol | undefined;
-    let fragment: boolean | undefined;
+    let form = counted ? this.#root.step(PART_COUNTERS, true) : this.#root;
+    let src: number | AddressTest | undefined;
+    let dst: number | AddressTest | undefined;
+    let key = 0;
     let at = start;
     let order = 0;
     let invert = 0;
@@ -143,7 +171,7 @@ export class CanonicalReader {
       const letter = text.charCodeAt(at + 1);
       if (letter === F) {
         if (this.#family === 6 || order >= 6 || (at + 2 < end && text.charCodeAt(at + 2) !== SPACE)) return undefined;
-        fragment = invert === 0;
+        form = form.step(PART_FRAGMENT, invert === 0);
         order = 6;
         invert = 0;
         at += 3;
@@ -151,53 +179,79 @@ export class CanonicalReader {
       }
       if (at + 3 >= end || text.charCodeAt(at + 2) !== SPACE) return undefined;
       if (letter === M || letter === J || letter === G) break;
-      const place = ORDER[letter];
-      if (place === undefined || place <= order) return undefined;
+      const place = placeOf(letter);
+      if (place <= order) return undefined;
       order = place;
       const wordStart = at + 3;
-      const wordEnd = this.#wordEnd(wordStart, end);
-      if (wordEnd === -1) return undefined;
       if (letter === S || letter === D) {
-        const test =
-          this.#savedAddress(wordStart, wordEnd, invert) ?? this.#address(text.slice(wordStart, wordEnd), invert);
-        if (test === null) return undefined;
-        if (letter === S) src = test;
-        else dst = test;
+        let own: number | AddressTest | undefined;
+        let wordEnd = this.#saved4(wordStart, end);
+        if (wordEnd !== -1) {
+          own = this.#word;
+          form = form.step(letter === S ? PART_SRC : PART_DST, this.#bits * 2 + invert);
+        } else {
+          wordEnd = this.#wordEnd(wordStart, end);
+          if (wordEnd === -1) return undefined;
+          const test = this.#address(text.slice(wordStart, wordEnd), invert);
+          if (test === null) return undefined;
+          own = test;
+        }
+        if (letter === S) src = own;
+        else dst = own;
         invert = 0;
         at = wordEnd + 1;
         continue;
       }
+      const wordEnd = this.#wordEnd(wordStart, end);
+      if (wordEnd === -1) return undefined;
       const word = text.slice(wordStart, wordEnd);
       if (letter === P) {
-        const found = this.#protocol(word, invert);
-        if (found === null) return undefined;
-        protocol = found;
+        const protocol = this.#protocol(word, invert);
+        if (protocol === null) return undefined;
+        if (protocol !== undefined) {
+          key = protocol.number * 2 + (protocol.invert ? 1 : 0);
+          form = form.step(PART_PROTOCOL, protocol);
+        }
       } else {
         const test = this.#device(word, invert);
-        if (test === null) return undefined;
-        if (letter === I) inDevice = test;
-        else outDevice = test;
+        if (test === null || (letter === I ? this.#outgoing : this.#incoming)) return undefined;
+        form = form.step(letter === I ? PART_IN : PART_OUT, test);
       }
       invert = 0;
       at = wordEnd + 1;
     }
     if (invert === 1) return undefined;
-    const chain = this.#chain;
-    if (outDevice !== undefined && (chain === 'PREROUTING' || chain === 'INPUT')) return undefined;
-    if (inDevice !== undefined && (chain === 'POSTROUTING' || chain === 'OUTPUT')) return undefined;
-    const key = protocol === undefined ? 0 : protocol.number * 2 + (protocol.invert ? 1 : 0);
     const found = this.#found;
+    const plain = this.#plain;
     let count = 0;
-    let target = NONE;
+    let port = -1;
+    let target: RuleTarget | undefined = NONE;
     while (at < end) {
-      const pieceEnd = this.#pieceEnd(at, end);
-      if (pieceEnd === -1) return undefined;
       const letter = text.charCodeAt(at + 1);
+      const piece = plain.find(at, end, key >> 1);
+      if (piece !== undefined && (letter === M ? port === -1 || plain.port === -1 : plain.end === end)) {
+        if (letter === M) {
+          if (!isNew(found, count, piece.ext as MatchExt)) return undefined; // a match, as it stands behind -m
+          found[count++] = piece.ext as MatchExt;
+          if (plain.port !== -1) port = plain.port;
+          form = form.step(PART_MATCH, piece);
+          at = plain.end + 1;
+        } else {
+          const { kind } = piece.ext;
+          if (this.#announced.has(kind) || table.jumpTarget(kind, false) !== undefined) return undefined;
+          form = form.step(PART_TARGET, piece);
+          target = undefined;
+          at = end;
+        }
+        continue;
+      }
+      const pieceEnd = this.#scan.endOf(at, end);
+      if (pieceEnd === -1) return undefined;
       if (letter === M) {
         const use = this.#match(at, pieceEnd, key);
-        if (use === null) return undefined;
-        for (let i = 0; i < count; i++) if (found[i]!.ext === use.ext) return undefined;
-        found[count++] = use;
+        if (use === null || !isNew(found, count, use.ext)) return undefined;
+        found[count++] = use.ext;
+        form = form.step(PART_MATCH, use);
       } else {
         if (pieceEnd !== end) return undefined;
         const value = this.#target(table, letter === G, at, end, key);
@@ -206,11 +260,7 @@ export class CanonicalReader {
       }
       at = pieceEnd + 1;
     }
-    // Arrays that grew by push() hold room for 17 and more.
-    const matches = count === 0 ? NO_MATCHES : found.slice(0, count);
-    const { packets, bytes } = counters;
-    const span = { source: this.#source, start: lineStart, end };
-    return { src, dst, inDevice, outDevice, protocol, fragment, matches, target, packets, bytes, span };
+    return new SavedRule(form.form(this.#source, this.#family), src, dst, port, target, lineStart);
   }
 
   /** End of the word that begins at `at`; -1 if it is empty or holds a quote or tab. */
@@ -225,71 +275,44 @@ export class CanonicalReader {
     return i === at ? -1 : i;
   }
 
-  /**
-   * End of the piece that begins with the `-m`, `-j` or `-g` at `at`: the blank before the next of them. A value that
-   * looks like one (`--comment -m`) leaves its option without a value, so that the piece is refused; -1: not for us.
-   */
-  #pieceEnd(at: number, end: number): number {
+  /** `a.b.c.d/1` to `a.b.c.d/32` as saved: sets #word and #bits, returns the end; -1: not such a word. */
+  #saved4(start: number, end: number): number {
+    if (this.#family !== 4) return -1;
     const text = this.#text;
-    let hash = 0;
-    let i = at + 3;
-    while (i < end) {
-      let code = text.charCodeAt(i);
-      if (code === SPACE) {
-        if (text.charCodeAt(i + 1) === DASH && i + 3 < end && text.charCodeAt(i + 3) === SPACE) {
-          const letter = text.charCodeAt(i + 2);
-          if (letter === M || letter === J || letter === G) break;
-        }
-        i++;
-      } else if (code === QUOTE) {
-        i++;
-        while (i < end) {
-          code = text.charCodeAt(i);
-          if (code === QUOTE) break;
-          hash = (Math.imul(hash, 31) + code) | 0;
-          i += code === BACKSLASH ? 2 : 1;
-        }
-        if (i >= end) return -1;
-        i++;
-      } else if (code === TAB) return -1;
-      else {
-        hash = (Math.imul(hash, 31) + code) | 0;
-        i++;
-      }
-    }
-    this.#pieceHash = hash;
-    return Math.min(i, end);
-  }
-
-  /** `a.b.c.d/32` as saved, without a cache of texts: most rules have addresses of their own. */
-  #savedAddress(start: number, end: number, invert: number): AddressTest | undefined {
-    if (this.#family !== 4) return undefined;
-    const text = this.#text;
-    if (!text.startsWith('/32', end - 3)) return undefined;
     let address = 0;
     let octet = -1;
     let dots = 0;
-    for (let i = start; i < end - 3; i++) {
-      const digit = text.charCodeAt(i) - 48;
+    let at = start;
+    for (; at < end; at++) {
+      const code = text.charCodeAt(at);
+      const digit = code - ZERO;
       if (digit >= 0 && digit <= 9) {
-        if (octet === 0) return undefined; // a leading zero: octal
+        if (octet === 0) return -1; // a leading zero: octal
         octet = octet === -1 ? digit : octet * 10 + digit;
-        if (octet > 255) return undefined;
+        if (octet > 255) return -1;
       } else {
-        if (digit !== -2 || octet === -1) return undefined; // '.'
-        address = address * 256 + octet;
+        if (octet === -1) return -1;
+        address = (address << 8) | octet;
         octet = -1;
+        if (code !== DOT) break;
         dots++;
       }
     }
-    if (dots !== 3 || octet === -1) return undefined;
-    address = address * 256 + octet;
-    const slot = (address ^ (address >>> 8)) & (RECENT_HOSTS - 1);
-    const known = this.#recentHosts[invert]![slot];
-    if (known !== undefined && known.address[0] === address) return known;
-    const test: AddressTest = { address: [address, 0, 0, 0], mask: HOST_MASK, invert: invert === 1 };
-    this.#recentHosts[invert]![slot] = test;
-    return test;
+    if (dots !== 3 || at >= end || text.charCodeAt(at) !== SLASH) return -1;
+    const tens = text.charCodeAt(at + 1) - ZERO;
+    if (at + 1 >= end || tens < 1 || tens > 9) return -1;
+    let bits = tens;
+    at += 2;
+    if (at < end && text.charCodeAt(at) !== SPACE) {
+      const ones = text.charCodeAt(at) - ZERO;
+      if (ones < 0 || ones > 9) return -1;
+      bits = tens * 10 + ones;
+      at++;
+      if (bits > 32 || (at < end && text.charCodeAt(at) !== SPACE)) return -1;
+    }
+    this.#word = address & (-1 << (32 - bits));
+    this.#bits = bits;
+    return at;
   }
 
   #address(word: string, invert: number): AddressTest | undefined | null {
@@ -328,10 +351,11 @@ export class CanonicalReader {
   }
 
   #match(at: number, end: number, key: number): MatchUse | null {
-    const hash = this.#pieceHash;
+    const { hash } = this.#scan;
     let use = this.#matches.get(this.#text, at, end, key, hash);
     if (use === undefined) {
-      use = this.#readPiece(at, end, key, true) as MatchUse | null;
+      const find = (name: string): MatchExt | undefined => this.#registry.findMatch(name, this.#family);
+      use = readPiece(this.#source, at, end, key, this.#family, find);
       this.#matches.set(this.#text, at, end, key, hash, use);
     }
     return use;
@@ -340,7 +364,7 @@ export class CanonicalReader {
   #target(table: WorkingTable, isGoto: boolean, at: number, end: number, key: number): RuleTarget | null {
     const nameEnd = this.#wordEnd(at + 3, end);
     if (nameEnd === -1) return null;
-    const hash = this.#pieceHash;
+    const { hash } = this.#scan;
     const name = this.#text.slice(at + 3, nameEnd);
     const jump = table.jumpTarget(name, isGoto);
     if (jump !== undefined) {
@@ -353,67 +377,18 @@ export class CanonicalReader {
     if (target === undefined) {
       if (isVerdict(name)) target = nameEnd === end ? { kind: 'verdict', verdict: name } : null;
       else {
-        const use = this.#readPiece(at, end, key, false);
-        target = use === null ? null : { kind: 'extension', use: use as TargetUse };
+        const find = (kind: string): TargetUse['ext'] | undefined => this.#registry.findTarget(kind, this.#family);
+        const use = readPiece(this.#source, at, end, key, this.#family, find);
+        target = use === null ? null : { kind: 'extension', use };
       }
       this.#targets.set(this.#text, at, end, key, hash, target);
     }
     return target;
   }
-
-  /** `-m name …` or `-j NAME …` with options of that extension only, in full, and nothing to report. */
-  #readPiece(
-    at: number,
-    end: number,
-    key: number,
-    isMatch: boolean,
-  ): { readonly ext: MatchExt | TargetExt; readonly value: unknown } | null {
-    const { values, starts, ends, fault } = splitInto(this.#words, this.#text, at, end);
-    if (values.length < 2 || fault !== undefined) return null;
-    const name = values[1]!;
-    const ext = isMatch ? this.#registry.findMatch(name, this.#family) : this.#registry.findTarget(name, this.#family);
-    if (ext === undefined) return null;
-    let given: GivenOption[] = NO_OPTIONS;
-    let invert = false;
-    for (let i = 2; i < values.length; i++) {
-      const word = values[i]!;
-      if (word === '!' && !invert) {
-        invert = true;
-        continue;
-      }
-      const spec = BY_NAME.has(word) ? undefined : specOf(ext, word);
-      if (spec === undefined || (invert && spec.invert !== true)) return null;
-      if (spec.many !== true) for (const other of given) if (other.spec === spec) return null;
-      const count = spec.args ?? 1;
-      if (i + count >= values.length) return null;
-      const first = values[i + 1];
-      const second = values[i + 2];
-      if (count === 2 && /^[-!]/.test(second!)) return null;
-      const option = new PieceOption(
-        this.#source,
-        spec,
-        invert,
-        count === 0 ? NO_VALUES : count === 1 ? [first!] : [first!, second!],
-        key,
-        starts[i]!,
-        ends[i]!,
-        starts[i + Math.min(count, 1)]!,
-        ends[i + count]!,
-      );
-      if (given === NO_OPTIONS) given = [option];
-      else given.push(option);
-      invert = false;
-      i += count;
-    }
-    if (invert) return null;
-    this.#reported = false;
-    const span = { source: this.#source, start: starts[1]!, end: ends[1]! };
-    const value = ext.parse(new GivenOptions(ext.kind, this.#family, given, span, this.#onReport));
-    return this.#reported ? null : { ext, value };
-  }
 }
 
-function specOf(ext: MatchExt | TargetExt, name: string): OptionSpec | undefined {
-  for (const spec of ext.options) if (spec.name === name || spec.aliases?.includes(name) === true) return spec;
-  return undefined;
+/** False if the extension is among the first `count` of `found`. */
+function isNew(found: readonly (MatchExt | undefined)[], count: number, ext: MatchExt): boolean {
+  for (let i = 0; i < count; i++) if (found[i] === ext) return false;
+  return true;
 }

@@ -342,20 +342,16 @@ class RuleFileReader {
     const text = this.#text;
     const lineEnd = this.#lineEnd(start, end);
     let at = start;
-    let counters: Counters | undefined;
+    let counted = false;
     if (first === 91) {
       const colon = digitsEnd(text, start + 1, lineEnd);
       if (text.charCodeAt(colon) !== 58 || colon === start + 1) return false;
       const close = digitsEnd(text, colon + 1, lineEnd);
       if (close === colon + 1 || close - start > 36 || !text.startsWith('] ', close)) return false;
-      if (this.#counterMode !== false && !(close === start + 4 && text.startsWith('0:0', start + 1)))
-        counters = {
-          packets: parseCounter(text.slice(start + 1, colon))!,
-          bytes: parseCounter(text.slice(colon + 1, close))!,
-        };
+      counted = this.#counterMode !== false && !(close === start + 4 && text.startsWith('0:0', start + 1));
       at = close + 2;
     }
-    return text.startsWith('-A ', at) && this.#canonical.append(table, at, lineEnd, start, counters);
+    return text.startsWith('-A ', at) && this.#canonical.append(table, at, lineEnd, start, counted);
   }
 
   #commandLine(table: WorkingTable, start: number, end: number): void {

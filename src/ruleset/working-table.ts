@@ -7,6 +7,7 @@ import { type Family, HOOK_CHAINS, TABLE_HOOKS, type TableName } from '../net/ne
 import { type Counters, ZERO_COUNTERS } from './counter.js';
 import { type Chain, type Rule, type RuleTarget, type Table, VERDICTS } from './model.js';
 import { sameRule } from './print.js';
+import { changedRule } from './saved-rule.js';
 
 interface WorkingChain {
   readonly name: string;
@@ -151,7 +152,7 @@ export class WorkingTable {
           (rule.target.kind === 'jump' || rule.target.kind === 'goto') && rule.target.chain === name;
         if (!user.rules.some(calls)) continue;
         user.rules = user.rules.map((rule) =>
-          calls(rule) ? { ...rule, target: this.jumpTarget(to, rule.target.kind === 'goto')! } : rule,
+          calls(rule) ? changedRule(rule, { target: this.jumpTarget(to, rule.target.kind === 'goto')! }) : rule,
         );
         user.shared = false;
       }
@@ -251,7 +252,9 @@ export class WorkingTable {
       const hit = (rule: Rule, at: number): boolean =>
         (index === undefined || at === index) && (rule.packets !== 0n || rule.bytes !== 0n) && old.has(rule);
       if (!chain.rules.some(hit)) continue;
-      chain.rules = chain.rules.map((rule, at) => (hit(rule, at) ? { ...rule, packets: 0n, bytes: 0n } : rule));
+      chain.rules = chain.rules.map((rule, at) =>
+        hit(rule, at) ? changedRule(rule, { packets: 0n, bytes: 0n }) : rule,
+      );
       chain.shared = false;
     }
     return undefined;

@@ -9,7 +9,7 @@ export interface CommentMatch {
 export const comment: MatchExt<CommentMatch> = {
   kind: 'comment',
   families: [4, 6],
-  options: [{ name: '--comment' }],
+  options: [{ name: '--comment', plain: 'text' }],
   parse: (given) => ({ text: cutBytes(given.required('--comment')?.values[0] ?? '', 255) }),
   print: (m) => `--comment ${saveString(m.text)}`,
   bind: () => () => true,

@@ -5,7 +5,7 @@ import type { Packet } from '../../wire/packet.js';
 import type { FieldTest, MatchExt } from '../extension.js';
 import { bang, type GivenOption, type GivenOptions, parseCNumber } from '../option.js';
 import { needsProtocol } from '../place.js';
-import { lowerPortTest, NO_PORT_TEST, type PortTest, portFits, portRange, printPortTest } from '../port.js';
+import { lowerPortTest, NO_PORT_TEST, type PortTest, portFits, portRange, portTest, printPortTest } from '../port.js';
 import { hasTcpHeader } from '../transport.js';
 
 export interface TcpMatch {
@@ -67,8 +67,8 @@ export const tcp: MatchExt<TcpMatch> = {
   families: [4, 6],
   l4: 'tcp',
   options: [
-    { name: '--sport', aliases: ['--source-port'], invert: true },
-    { name: '--dport', aliases: ['--destination-port'], invert: true },
+    { name: '--sport', aliases: ['--source-port'], invert: true, plain: 'port' },
+    { name: '--dport', aliases: ['--destination-port'], invert: true, plain: 'port' },
     { name: '--syn', args: 0, invert: true },
     { name: '--tcp-flags', args: 2, invert: true },
     { name: '--tcp-option', invert: true },
@@ -90,8 +90,8 @@ export const tcp: MatchExt<TcpMatch> = {
       }
     }
     return {
-      sport: sport ? { ...portRange(given, sport, 'tcp'), invert: sport.invert } : NO_PORT_TEST,
-      dport: dport ? { ...portRange(given, dport, 'tcp'), invert: dport.invert } : NO_PORT_TEST,
+      sport: sport ? portTest(portRange(given, sport, 'tcp'), sport.invert) : NO_PORT_TEST,
+      dport: dport ? portTest(portRange(given, dport, 'tcp'), dport.invert) : NO_PORT_TEST,
       option: kind,
       optionInvert: option?.invert ?? false,
       flagMask: syn ? 0x17 : flags ? parseFlags(given, flags, flags.values[0]!) : 0,

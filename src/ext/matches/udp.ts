@@ -3,7 +3,15 @@ import { IPPROTO_UDP } from '../../net/protocol.js';
 import { Field } from '../../wire/field.js';
 import type { MatchExt } from '../extension.js';
 import { needsProtocol } from '../place.js';
-import { loosePortRange, lowerPortTest, NO_PORT_TEST, type PortTest, portFits, printPortTest } from '../port.js';
+import {
+  loosePortRange,
+  lowerPortTest,
+  NO_PORT_TEST,
+  type PortTest,
+  portFits,
+  portTest,
+  printPortTest,
+} from '../port.js';
 import { hasTransportHeader } from '../transport.js';
 
 export interface UdpMatch {
@@ -16,15 +24,15 @@ export const udp: MatchExt<UdpMatch> = {
   families: [4, 6],
   l4: 'udp',
   options: [
-    { name: '--sport', aliases: ['--source-port'], invert: true },
-    { name: '--dport', aliases: ['--destination-port'], invert: true },
+    { name: '--sport', aliases: ['--source-port'], invert: true, plain: 'port' },
+    { name: '--dport', aliases: ['--destination-port'], invert: true, plain: 'port' },
   ],
   parse(given) {
     const sport = given.get('--sport');
     const dport = given.get('--dport');
     return {
-      sport: sport ? { ...loosePortRange(given, sport), invert: sport.invert } : NO_PORT_TEST,
-      dport: dport ? { ...loosePortRange(given, dport), invert: dport.invert } : NO_PORT_TEST,
+      sport: sport ? portTest(loosePortRange(given, sport), sport.invert) : NO_PORT_TEST,
+      dport: dport ? portTest(loosePortRange(given, dport), dport.invert) : NO_PORT_TEST,
     };
   },
   print: (m) => [...printPortTest('--sport', m.sport), ...printPortTest('--dport', m.dport)].join(' '),

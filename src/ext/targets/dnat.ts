@@ -7,7 +7,7 @@ export const DNAT: TargetExt<NatTarget> = {
   kind: 'DNAT',
   families: [4, 6],
   terminating: true,
-  options: natOptions({ name: '--to-destination' }, '--random', '--persistent'),
+  options: natOptions({ name: '--to-destination', plain: 'endpoint' }, '--random', '--persistent'),
   parse: (given) => parseTo(given, '--to-destination', 'kept'),
   print: (t, family) => printTo('--to-destination', t, family),
   check: (_t, place) => checkNat('DNAT', place, 'PREROUTING', 'OUTPUT'),
