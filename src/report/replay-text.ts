@@ -45,12 +45,13 @@ export function ruleHits(before: readonly RuleSet[], after: readonly RuleSet[]):
   const hits: Hit[] = [];
   for (const ruleSet of after) {
     const old = before.find((b) => b.family === ruleSet.family);
+    const family = after.length > 1 ? `IPv${ruleSet.family} ` : '';
     for (const table of ruleSet.tables) {
       const oldChains = old?.tables.find((t) => t.name === table.name)?.chains;
       for (const chain of table.chains.values()) {
         const oldChain = oldChains?.get(chain.name);
         const add = (packets: bigint, bytes: bigint, text: string) => {
-          if (packets > 0n) hits.push({ packets, bytes, text: `${table.name.padEnd(8)} ${text}` });
+          if (packets > 0n) hits.push({ packets, bytes, text: `${family}${table.name.padEnd(8)} ${text}` });
         };
         chain.rules.forEach((rule: Rule, i) => {
           const was = oldChain?.rules[i];
