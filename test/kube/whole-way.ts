@@ -59,10 +59,10 @@ export class WholeWay {
     this.#rules = rawRules(printRuleSet(rulesOf(text, family === 'IPv6' ? 6 : 4)));
   }
 
-  flow(packet: TracedPacket): Traced {
+  flow(packet: TracedPacket, tries = TRIES): Traced {
     const ends = new Set<string>();
     let masqueraded = false;
-    for (let i = 0; i < TRIES; i++) {
+    for (let i = 0; i < tries; i++) {
       const { end, source } = this.#one(packet);
       ends.add(end);
       masqueraded ||= source !== undefined && source !== packet.source;
