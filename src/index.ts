@@ -1,4 +1,5 @@
 /** The public door. Everything a program may use is named here; nothing else is promised to stay. */
+export { type ChainDifference, diffRuleSets, type RuleDifference, type RuleSetDifference } from './analysis/diff.js';
 export type { Clock } from './base/clock.js';
 export { DEFAULT_HZ, VirtualClock } from './base/clock.js';
 export { type Diagnostic, renderDiagnostic } from './base/diagnostic.js';
@@ -31,6 +32,23 @@ export type {
   RuleConfig,
 } from './host/host-config.js';
 export type { HostPacket } from './host/host-packet.js';
+export { AllNodes, type ClusterPatch, type Difference, type PatchGroup } from './kube/all-nodes.js';
+export { clusterOf, clusterState, type KubeCluster, nodeContext, ordinaryHost } from './kube/cluster.js';
+export { defaultConfig, type ProxyConfig, readConfig } from './kube/config.js';
+export { type Explanation, explainRules } from './kube/explain.js';
+export { faultOfHistory, type History, type RecordedStep, replayHistory } from './kube/history.js';
+export { type LoadedObjects, loadObjects } from './kube/load.js';
+export type { ProxyHost } from './kube/node.js';
+export type { EndpointSlice, KubeNode, Pod, Service } from './kube/objects.js';
+export type { Balance, ProxyContext } from './kube/proxy/context.js';
+export { enginePatch, UnsupportedRule } from './kube/proxy/engine-patch.js';
+export { fullRestore, fullRestoreBytes } from './kube/proxy/full-text.js';
+export { KernelTables } from './kube/proxy/jumps.js';
+export { nodeText } from './kube/proxy/node-text.js';
+export type { ChainChange, RuleEdit } from './kube/proxy/patch.js';
+export { Proxier, type SyncResult, type SyncWorld } from './kube/proxy/proxier.js';
+export { ClusterState, type StateChange } from './kube/state.js';
+export { printTable, type TableRow, tableRows } from './kube/table-view.js';
 export type { BaseChainName, Family, Hook, TableName } from './net/netfilter.js';
 export { describePacket } from './replay/describe.js';
 export { type CaptureInput, type DirectionChoice, FrameSource } from './replay/frame-source.js';
