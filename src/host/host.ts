@@ -307,6 +307,7 @@ export class Host {
   }
 
   #drain(): void {
+    if (this.#backlog.length === 0) return;
     while (this.#backlogAt < this.#backlog.length) this.#loopedBack(this.#backlog[this.#backlogAt++]!);
     this.#backlog.length = 0;
     this.#backlogAt = 0;
