@@ -288,7 +288,7 @@ describe.each(RULES)('%s', (_, rules) => {
         }
         expect(short.state()).toEqual(long.state());
       }),
-      { seed: SEED, numRuns: 60 },
+      { seed: SEED, numRuns: 25 },
     );
   });
 });
