@@ -46,8 +46,11 @@ export interface HostEvents {
   ): void;
   /** A routing decision was made: the packet's route, routeType and outDevice are set. */
   routed?(packet: HostPacket): void;
-  /** The stack begins an answer of its own, about `cause`. */
-  answering?(answer: HostPacket, cause: HostPacket): void;
+  /** A fragment waits for the rest of its datagram. */
+  held?(packet: HostPacket): void;
+  /** The stack sends an answer of its own, in the middle of what it does to its cause; all up to `answered` is about it. */
+  answering?(answer: HostPacket): void;
+  answered?(): void;
   /** One kernel log line, without time stamp. */
   log?(level: number, line: string): void;
 }

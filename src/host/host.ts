@@ -161,7 +161,9 @@ export class Host {
       sendOwn: (answer) => {
         answer.origin = 'answer';
         answer.fromKernel = true;
+        this.#events.answering?.(answer);
         this.#localOut(answer);
+        this.#events.answered?.();
       },
       nowUs: () => this.clock.nowUs,
     };
@@ -569,7 +571,10 @@ export class Host {
     this.deliveredCount++;
     this.#events.delivered?.(p);
     const reason = this.#localEnd.take(p);
-    if (reason !== undefined) this.drops.add(reason);
+    if (reason !== undefined) {
+      this.drops.add(reason);
+      this.#events.dropped?.(p, 'local end', reason, undefined);
+    }
     this.#pool.release(p);
   }
 
@@ -694,7 +699,10 @@ export class Host {
       this.#answers6.sendError(p, ICMPV6_PARAMPROB, 0, wrongAt);
     }
     if (refused !== undefined) this.#drop(p, 'reassembly', refused);
-    else this.#pool.release(p);
+    else {
+      this.#events.held?.(p);
+      this.#pool.release(p);
+    }
     return false;
   }
 

@@ -75,7 +75,9 @@ class Watched {
       events.step = (packet, hook, kind, table, verdict) =>
         void this.seen.push(`step ${hook} ${kind} ${table} ${verdict} ${p(packet)}`);
       events.routed = (packet) => void this.seen.push(`routed ${packet.routeType} ${p(packet)}`);
-      events.answering = (answer, cause) => void this.seen.push(`answering ${p(answer)} for ${p(cause)}`);
+      events.answering = (answer) => void this.seen.push(`answering ${p(answer)}`);
+      events.answered = () => void this.seen.push('answered');
+      events.held = (packet) => void this.seen.push(`held ${p(packet)}`);
     }
     const { config, ruleSet4, ruleSet6 } = subject;
     this.host = new Host(config, { ruleSet4, ruleSet6, buildEngine, seed: 3, events, assumeNeighbours: true });
