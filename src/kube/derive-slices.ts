@@ -41,7 +41,7 @@ function podIpOf(pod: Pod, family: IpFamily): string | undefined {
 
 function isReady(pod: Pod): boolean {
   const conditions = pod.status?.conditions;
-  if (conditions === undefined) return true;
+  if (!conditions) return true;
   return conditions.some((condition) => condition.type === 'Ready' && condition.status === 'True');
 }
 
@@ -71,11 +71,11 @@ function slicePorts(service: Service, pod: Pod): SlicePort[] {
 
 function endpointOf(service: Service, pod: Pod, ip: string, zones: ReadonlyMap<string, string>): SliceEndpoint {
   const serving = isReady(pod);
-  const terminating = pod.metadata.deletionTimestamp !== undefined;
+  const terminating = Boolean(pod.metadata.deletionTimestamp);
   const ready = service.spec?.publishNotReadyAddresses === true || (serving && !terminating);
-  const nodeName = pod.spec?.nodeName;
+  const nodeName = pod.spec?.nodeName || undefined;
   const zone = nodeName === undefined ? undefined : zones.get(nodeName);
-  const distribution = service.spec?.trafficDistribution;
+  const distribution = service.spec?.trafficDistribution || undefined;
   const hints =
     distribution === undefined || !ready
       ? undefined

@@ -28,7 +28,12 @@ class Walk {
 
   list(value: unknown, path: FieldPath): readonly unknown[] {
     if (value === undefined || value === null) return [];
-    if (Array.isArray(value)) return value;
+    if (Array.isArray(value)) {
+      value.forEach((entry, i) => {
+        if (entry === null) this.fail([...path, i], 'must not be null', 'bad-type');
+      });
+      return value;
+    }
     this.fail(path, `must be a list, not ${quoteValue(value)}`, 'bad-type');
     return [];
   }
@@ -112,10 +117,7 @@ function checkServicePorts(walk: Walk, value: unknown): void {
   ports.forEach((entry, i) => {
     const path = ['spec', 'ports', i];
     const port = walk.fields(entry, path);
-    if (port === undefined) {
-      if (entry === null) walk.fail(path, 'must be a mapping, not null', 'bad-type');
-      return;
-    }
+    if (port === undefined) return;
     const name = walk.text(port.name, [...path, 'name']) ?? '';
     if (name !== '' && !PORT_NAME.test(name)) {
       walk.fail([...path, 'name'], `must be lower-case letters, digits and "-", not ${quoteValue(name)}`, 'bad-name');
@@ -191,7 +193,14 @@ function checkHints(walk: Walk, value: unknown, path: FieldPath): void {
   for (const field of ['forZones', 'forNodes'] as const) {
     walk.list(hints?.[field], [...path, field]).forEach((entry, i) => {
       const at = [...path, field, i];
-      walk.text(walk.fields(entry, at)?.name, [...at, 'name']);
+      const hint = walk.fields(entry, at);
+      if (
+        hint !== undefined &&
+        walk.text(hint.name, [...at, 'name']) === undefined &&
+        (hint.name ?? undefined) === undefined
+      ) {
+        walk.fail(at, 'has no name', 'missing-field');
+      }
     });
   }
 }

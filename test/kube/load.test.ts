@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { positionOf } from '../../src/base/source.js';
 import { parseIp, parseRange } from '../../src/kube/address.js';
 import { clusterOf, clusterState, nodeContext } from '../../src/kube/cluster.js';
@@ -295,4 +298,55 @@ ${pods}`;
       '---\nkind: EndpointSlice\nmetadata: {name: s, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\n';
     expect(derive(cluster('', given)).slices).toEqual([]);
   });
+});
+
+describe('damaged objects', () => {
+  const folder = 'test/golden/kube-proxy/clusters';
+  const pod = {
+    kind: 'Pod',
+    metadata: { name: 'p', namespace: 'produccion', labels: { app: 'apaches' }, deletionTimestamp: null },
+    spec: { nodeName: 'nodo1', containers: [{ ports: [{ name: 'http', containerPort: 80 }] }], initContainers: [] },
+    status: { podIP: '10.10.0.77', podIPs: [{ ip: '10.10.0.77' }], conditions: [{ type: 'Ready', status: 'True' }] },
+  };
+  const objects = ['course-notes', 'kubeadm', 'three-zones'].flatMap((name) =>
+    ['objects.yaml', 'config.yaml'].flatMap((file) => {
+      const value = parse(readFileSync(`${folder}/${name}/${file}`, 'utf8')) as { items?: object[] };
+      return value.items ?? [value];
+    }),
+  );
+  const damages: readonly unknown[] = [null, 0, -1, 1.5, '', 'x', '10.0.0.1', [], {}, [null], [{}], true, 'None'];
+
+  /** Every place in a value, as keys from its root. */
+  function places(value: unknown, path: readonly string[] = []): (readonly string[])[] {
+    if (typeof value !== 'object' || value === null) return [path];
+    return [path, ...Object.entries(value).flatMap(([key, inner]) => places(inner, [...path, key]))];
+  }
+
+  function damaged(value: unknown, path: readonly string[], damage: unknown): unknown {
+    const [key, ...rest] = path;
+    if (key === undefined) return damage;
+    const copy = Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) };
+    Object.assign(copy, { [key]: damaged((value as Record<string, unknown>)[key], rest, damage) });
+    return copy;
+  }
+
+  it('are refused or read, but never break anything', () => {
+    const all = [...objects, pod];
+    const slices = all.filter((object) => (object as { kind: string }).kind !== 'EndpointSlice');
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), fc.constantFrom(...damages), fc.boolean(), (which, where, damage, withSlices) => {
+        const index = which % all.length;
+        const paths = places(all[index]);
+        const broken = damaged(all[index], paths[where % paths.length]!, damage);
+        const others = (withSlices ? all : slices).filter((object) => object !== all[index]);
+        const loaded = load(JSON.stringify({ kind: 'List', items: [...others.slice(0, 12), broken] }));
+        const cluster = clusterOf(loaded);
+        for (const family of ['IPv4', 'IPv6'] as const) {
+          const text = fullRestore(clusterState(cluster, family), nodeContext(cluster, cluster.nodes[0], family));
+          expect(text).not.toMatch(/undefined|null|NaN|\[object/);
+        }
+      }),
+      { seed: 5, numRuns: 300 },
+    );
+  }, 60_000);
 });
