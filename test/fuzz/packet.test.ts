@@ -46,8 +46,15 @@ interface Subject {
   readonly config: HostConfig;
   readonly ruleSet4: RuleSet | undefined;
   readonly ruleSet6: RuleSet | undefined;
-  /** Whole IP packets that belong to this host's world. */
-  readonly packets: readonly Uint8Array[];
+  /** Packets that belong to this host's world, in an order that makes sense. */
+  readonly packets: readonly Taken[];
+}
+
+interface Taken {
+  readonly ip: Uint8Array;
+  /** Device that it comes in by; 0: any. */
+  readonly device: number;
+  readonly isLocal: boolean;
 }
 
 /** A host that writes down all that it does. */
@@ -118,19 +125,24 @@ function compare(subject: Subject, seed: number, count: number, everything: bool
   const fast = new Watched(subject, compiledEngine, everything);
   const devices = subject.config.devices.map((_, i) => i + 1);
   let nowUs = 1_700_000_000_000_000;
+  let at = 0;
   for (let i = 0; i < count; i++) {
-    const original = pick(rng, subject.packets);
-    const other = pick(rng, subject.packets);
+    // Some go by in their order and whole, so that connections come to life; the others are broken on the way.
+    const inOrder = rng.below(2) === 0;
+    const taken = inOrder ? subject.packets[at++ % subject.packets.length]! : pick(rng, subject.packets);
+    const original = taken.ip;
+    const other = pick(rng, subject.packets).ip;
     const sameFamily = original[0]! >> 4 === other[0]! >> 4 ? other : original;
-    const ip = rng.below(6) === 0 ? original : mutatePacket(original, sameFamily, rng);
-    nowUs += rng.below(50) === 0 ? rng.below(1_000_000_000) : rng.below(20_000);
-    const device = pick(rng, devices);
-    const isLocal = rng.below(6) === 0;
+    const ip = inOrder || rng.below(6) === 0 ? original : mutatePacket(original, sameFamily, rng);
+    nowUs += rng.below(400) === 0 ? rng.below(1_000_000_000) : rng.below(20_000);
+    const isAsTaken = taken.device !== 0 && (inOrder || rng.below(2) === 0);
+    const device = isAsTaken ? taken.device : pick(rng, devices);
+    const isLocal = isAsTaken ? taken.isLocal : rng.below(6) === 0;
     const mac = subject.config.devices[device - 1]!.mac;
     const hasEthernet = mac !== undefined && !isLocal;
     const l3Off = hasEthernet ? 14 : rng.below(2) * 4;
-    const originalSize = rng.below(10) === 0 ? ip.length + rng.below(2000) : ip.length;
-    const pktType = rng.below(10) === 0 ? rng.below(4) : 0;
+    const originalSize = !inOrder && rng.below(10) === 0 ? ip.length + rng.below(2000) : ip.length;
+    const pktType = !inOrder && rng.below(10) === 0 ? rng.below(4) : 0;
     const feed = (watched: Watched, tail: Uint8Array) => {
       const bytes = new Uint8Array(l3Off + ip.length + tail.length);
       if (hasEthernet) bytes.set([...mac, 2, 0, 0, 0, 9, i & 15, ...(ip[0]! >> 4 === 6 ? [0x86, 0xdd] : [8, 0])]);
@@ -163,7 +175,7 @@ function compare(subject: Subject, seed: number, count: number, everything: bool
       expect.fail(`${where()}\n${error instanceof Error ? error.stack : error}`);
     }
     if (performance.now() - before > LONGEST_MS) expect.fail(`${where()} took ${performance.now() - before} ms`);
-    if (slow.seen.length !== fast.seen.length || slow.seen.some((line, at) => line !== fast.seen[at])) {
+    if (slow.seen.length !== fast.seen.length || slow.seen.some((line, n) => line !== fast.seen[n])) {
       expect(fast.seen, where()).toEqual(slow.seen);
     }
     slow.seen.length = 0;
@@ -174,21 +186,29 @@ function compare(subject: Subject, seed: number, count: number, everything: bool
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 
-/** IP packets of a recorded host's captures, spread over them. */
-function packetsOf(folder: string, most: number): Uint8Array[] {
+/** IP packets of a recorded host's captures by time: those that came in, and those that it sent itself. */
+function packetsOf(folder: string, config: HostConfig): Taken[] {
   const link = new LinkLayer();
-  const all: Uint8Array[] = [];
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.pcap'))) {
+  const all: (Taken & { readonly timeUs: number })[] = [];
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.pcap') && file !== 'any.pcap')) {
+    const device = config.devices.findIndex((d) => `${d.name}.pcap` === name);
+    const mac = config.devices[device]?.mac?.join();
     for (const record of captureRecords(readFileSync(join(folder, name)), new CaptureReader(name))) {
       const fault = locatePacket(record.linkType, record.view, record.off, record.capturedSize, link);
       if (fault !== undefined || (link.protocol !== ETH_P_IP && link.protocol !== ETH_P_IPV6)) continue;
-      const end = Math.min(record.off + record.capturedSize, link.l3Off + 1500);
-      all.push(record.bytes.slice(link.l3Off, end));
+      const ip = record.bytes.slice(link.l3Off, record.off + record.capturedSize);
+      const isOut = link.macOff >= 0 && record.bytes.subarray(link.macOff + 6, link.macOff + 12).join() === mac;
+      if (isOut && !(link.protocol === ETH_P_IP && isOwn4(config, ip))) continue;
+      all.push({ ip, device: device + 1, isLocal: isOut, timeUs: record.timeUs });
     }
   }
-  const step = Math.max(1, Math.floor(all.length / most));
-  return all.filter((_, i) => i % step === 0);
+  return all.sort((x, y) => x.timeUs - y.timeUs);
 }
+
+const isOwn4 = (config: HostConfig, ip: Uint8Array): boolean => {
+  const src = new DataView(ip.buffer, ip.byteOffset).getUint32(12);
+  return config.devices.some((d) => d.addresses.some((a) => a.family === 4 && a.address[0] === src));
+};
 
 function recordedHosts(): Subject[] {
   return readdirSync('rules', { withFileTypes: true })
@@ -202,23 +222,24 @@ function recordedHosts(): Subject[] {
           .filter((file) => file !== 'expected')
           .map((file) => [file, { name: file, text: read(join(folder, file)) }]),
       );
+      const { config } = parseBundle(files);
       const rules = (file: string, family: 4 | 6) =>
         files.has(file) ? parseRuleSet(files.get(file)!, { family }).ruleSet : undefined;
       return {
         name,
-        config: parseBundle(files).config,
+        config,
         ruleSet4: rules('iptables-save', 4),
         ruleSet6: rules('ip6tables-save', 6),
-        packets: packetsOf(join('pcaps', name), 400),
+        packets: packetsOf(join('pcaps', name), config),
       };
     });
 }
 
 /** Packets of every protocol between the addresses that generated rules speak of. */
-function crafted(family: 4 | 6, rng: Rng): Uint8Array[] {
+function crafted(family: 4 | 6, rng: Rng): Taken[] {
   const addresses = [...hostAddresses(family), ...ownAddresses(family), ...farAddresses(family), ...VIRTUAL[family]];
   const payload = () => new Uint8Array(rng.below(60)).fill(rng.u32());
-  return Array.from({ length: 300 }, () => {
+  const make = (): Uint8Array => {
     const src = pick(rng, addresses);
     const dst = pick(rng, addresses);
     const sport = pick(rng, [...CLIENT_PORTS, ...SERVER_PORTS]);
@@ -247,7 +268,8 @@ function crafted(family: 4 | 6, rng: Rng): Uint8Array[] {
       body: bytesOf(ports, [0, 0, 0, 0, 0, 0, 0, 0], chunk),
       rawChecksum: true,
     });
-  });
+  };
+  return Array.from({ length: 300 }, () => ({ ip: make(), device: 0, isLocal: false }));
 }
 
 describe.each([
