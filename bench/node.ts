@@ -82,13 +82,12 @@ export class Node {
     this.#clock.advanceTo(this.#clock.nowUs + us);
   }
 
-  /** Carries every record of a classic pcap through the host; its bytes are changed. Returns how many frames left. */
-  run(capture: Uint8Array, view: DataView, fromPods: ReadonlySet<number>): number {
+  /** Carries every record of a classic pcap through the host; its bytes are changed. `fromPods[i]` is 1 for frames that come in by cni0. Returns how many frames left. */
+  run(capture: Uint8Array, view: DataView, fromPods: Uint8Array): number {
     const before = this.sentCount;
     const frame = this.#frame;
     const eth0 = this.host.deviceIndex('eth0');
     const cni0 = this.host.deviceIndex('cni0');
-    const hasPods = fromPods.size > 0;
     frame.bytes = capture;
     frame.view = view;
     let index = 0;
@@ -99,7 +98,7 @@ export class Node {
       frame.start = frame.macOff = start;
       frame.l3Off = start + ETHERNET_SIZE;
       frame.capturedEnd = frame.originalEnd = start + size;
-      frame.device = hasPods && fromPods.has(index) ? cni0 : eth0;
+      frame.device = fromPods[index] === 1 ? cni0 : eth0;
       this.host.receive(frame);
       at = start + size;
     }
@@ -111,7 +110,7 @@ export class Node {
     const capture = pcapOf([bytes], 0, 0);
     const out: Uint8Array[] = [];
     this.#copyTo = out;
-    this.run(capture, new DataView(capture.buffer), new Set(fromPod ? [0] : []));
+    this.run(capture, new DataView(capture.buffer), Uint8Array.of(fromPod ? 1 : 0));
     this.#copyTo = undefined;
     return out;
   }
@@ -172,10 +171,10 @@ export function establish(node: Node, workload: Workload, connections: number, p
     pairs.push({ there, back });
   }
   const frames: Uint8Array[] = [];
-  const fromPods = new Set<number>();
+  const fromPods = new Uint8Array(packets);
   for (let i = 0; i < packets; i++) {
     const pair = pairs[(i >> 1) % pairs.length]!;
-    if (i & 1) fromPods.add(i);
+    fromPods[i] = i & 1;
     frames.push(i & 1 ? pair.back : pair.there);
   }
   return {

@@ -29,9 +29,9 @@ export interface Workload {
   readonly rules: string;
   /** Table and hook that the capture's packets meet first, for engine rows. */
   readonly table: 'nat' | 'filter';
-  /** Frames in order; all come in by eth0 but those whose index `fromPods` has. */
+  /** Frames in order; they come in by eth0 but for those with a 1 in `fromPods` (empty: none). */
   readonly frames: readonly Uint8Array[];
-  readonly fromPods: ReadonlySet<number>;
+  readonly fromPods: Uint8Array;
   /** One word a frame: `forward` or `drop`. */
   readonly expected: readonly ('forward' | 'drop')[];
   readonly capture: Uint8Array;
@@ -187,7 +187,7 @@ export function servicesNew(services: number, endpoints: number, family: 4 | 6, 
     rules: serviceRules(services, endpoints, family),
     table: 'nat',
     frames,
-    fromPods: new Set(),
+    fromPods: new Uint8Array(0),
     expected: frames.map(() => 'forward'),
   });
 }
@@ -235,7 +235,7 @@ export function blacklist(prefixes: number, packets: number): Workload {
     ].join('\n'),
     table: 'filter',
     frames,
-    fromPods: new Set(),
+    fromPods: new Uint8Array(0),
     expected,
   });
 }
@@ -296,7 +296,7 @@ export function firewall(size: number, packets: number): Workload {
     ].join('\n'),
     table: 'filter',
     frames,
-    fromPods: new Set(),
+    fromPods: new Uint8Array(0),
     // Sources and ports of the rules' lists are not the clients', but negated ports meet destinations: the reference decides.
     expected: [],
   });

@@ -163,15 +163,23 @@ export class TcpTracker {
   }
 
   /**
-   * The same for an ACK of an established connection with both sides known: false means that it was refused, and then nothing has changed
-   * (only SYN, FIN, RST and sides not yet seen leave something behind when they are).
+   * `track` for a packet with ACK alone (or ACK and PSH) of a confirmed connection in ESTABLISHED with both sides known: there it comes
+   * down to this. False: refused, or not such a connection; then nothing has changed.
    */
   followAck(packet: Packet, off: number): boolean {
-    const at = this.records.at(packet.ct);
+    const context = this.#context;
+    const ct = packet.ct;
+    if (context.table.state[ct] !== TCP_ESTABLISHED) return false;
+    const at = this.records.at(ct);
     const w = this.records.words;
-    if (this.#context.table.state[packet.ct] !== TCP_ESTABLISHED) return false;
     if (w[at + R.MAXWIN] === 0 || w[at + SIDE_WORDS + R.MAXWIN] === 0) return false;
-    return this.track(packet, off, NF_INET_PRE_ROUTING) === TRACK_ACCEPT;
+    const segment = this.#segment;
+    if (!segment.read(packet, off) || hasBadChecksum(context, packet, NF_INET_PRE_ROUTING)) return false;
+    const liberal = context.settings.tcpBeLiberal;
+    const result = checkWindow(w, at, packet.ctDir, CLASS_ACK, segment, TCP_ESTABLISHED, liberal);
+    if (result === WINDOW_INVALID) return false;
+    if (result !== WINDOW_IGNORE) this.#enter(packet, at, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
+    return true;
   }
 
   /** The first packet of a connection. Kernel: tcp_new(). */
