@@ -28,7 +28,7 @@ export const ICMP_TIMESTAMPREPLY = 14;
 const NR_ICMP_TYPES = 18;
 const ICMP_FRAG_NEEDED = 4;
 /** Bit n: type n is an error. */
-const ERROR_TYPES = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 11) | (1 << 12);
+const ERROR_TYPES = [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12].reduce((bits, type) => bits | (1 << type), 0);
 
 const MILLISECONDS_A_DAY = 86_400_000;
 

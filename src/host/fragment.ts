@@ -100,6 +100,7 @@ function cutsAsBefore(whole: HostPacket, headSize: number, mtu: number, total: n
   let sum = 0;
   for (let i = 0; i < whole.reassembly; i++) {
     if (whole.pieceSizes[i]! + headSize > mtu) return false;
+    if (i < whole.reassembly - 1 && (whole.pieceSizes[i]! & 7) !== 0) return false;
     sum += whole.pieceSizes[i]!;
   }
   const last = whole.pieceSizes[whole.reassembly - 1]!;

@@ -154,6 +154,23 @@ export class HostPacket extends Packet {
     return (family === 4 ? this.parse4(l3Off, captured, original) : this.parse6(l3Off, captured, original)) === 0;
   }
 
+  /**
+   * The first `size` bytes of the payload are read as a header: bytes of later pieces move into the first one, and a datagram
+   * so joined leaves cut differently. Kernel: pskb_may_pull() on a list of fragments.
+   */
+  pull(size: number): void {
+    if (this.reassembly < 1 || this.pieceSizes[0]! >= size) return;
+    let missing = size - this.pieceSizes[0]!;
+    let to = 1;
+    for (let i = 1; i < this.reassembly; i++) {
+      const taken = Math.min(missing, this.pieceSizes[i]!);
+      missing -= taken;
+      if (this.pieceSizes[i]! > taken) this.pieceSizes[to++] = this.pieceSizes[i]! - taken;
+    }
+    this.pieceSizes[0] = size - missing;
+    this.reassembly = to;
+  }
+
   /** Notes the size of one more piece. */
   addPiece(index: number, size: number): void {
     if (index >= this.pieceSizes.length) {

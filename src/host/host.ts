@@ -27,7 +27,7 @@ import {
   PACKET_OTHERHOST,
   type TableName,
 } from '../net/netfilter.js';
-import { IPPROTO_ICMPV6 } from '../net/protocol.js';
+import { IPPROTO_ICMPV6, IPPROTO_TCP } from '../net/protocol.js';
 import type { RuleSet } from '../ruleset/model.js';
 import { Field } from '../wire/field.js';
 import { setTtl } from '../wire/mangle.js';
@@ -79,6 +79,7 @@ const CODE_FRAG_NEEDED = 4;
 const CODE_REASSEMBLY = 1;
 const CODE_NOT_NEIGHBOUR = 2;
 const IPV6_MIN_MTU = 1280;
+const TCP_HEADER_SIZE = 20;
 const MILLISECONDS_A_DAY = 86_400_000;
 const PARSE_DROPS: readonly DropReason[] = [
   'bad total length',
@@ -277,7 +278,7 @@ export class Host {
 
   /** A frame came in from a wire. The clock stands at its time; its bytes are the host's to change. */
   receive(frame: InFrame): void {
-    if (this.#depth === 0 && this.#reassembly.isEmpty && this.#flows.forward(frame)) return;
+    if (this.#depth === 0 && this.#reassembly.isEmpty && frame.mark === undefined && this.#flows.forward(frame)) return;
     this.#enter();
     this.#receive(frame);
     this.#leave();
@@ -352,6 +353,7 @@ export class Host {
     p.end = frame.capturedEnd;
     p.wireEnd = frame.originalEnd;
     p.receivedOn = own ? 0 : frame.device;
+    if (frame.mark !== undefined) p.mark = frame.mark;
     const result =
       frame.family === 4
         ? p.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd)
@@ -422,6 +424,7 @@ export class Host {
 
   /** Kernel: ip_rcv_finish(). */
   #route4(p: HostPacket, device: Device): void {
+    earlyDemux(p);
     const verdict = this.routing4.input(p);
     if (p.l3Size > 20 && verdict !== 3 && !this.#options4(p, device)) return;
     this.#events.routed?.(p);
@@ -515,6 +518,7 @@ export class Host {
   }
 
   #route6(p: HostPacket): void {
+    earlyDemux(p);
     const verdict = this.routing6.input(p);
     this.#events.routed?.(p);
     if (verdict === TO_LOCAL) {
@@ -735,4 +739,11 @@ function pktTypeOf(frame: InFrame, device: Device): number {
 
 function isLoopback6(words: ArrayLike<number>, at: number): boolean {
   return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 1;
+}
+
+/** The socket look-up before routing reads the whole TCP header. Kernel: tcp_v4_early_demux(), tcp_v6_early_demux(). */
+function earlyDemux(p: HostPacket): void {
+  if (p.reassembly < 1 || p.f[Field.PktType]! !== PACKET_HOST || p.protocol !== IPPROTO_TCP) return;
+  // IPv6: only where TCP follows the IPv6 header at once.
+  if (p.family === 4 ? !p.isFragment : p.l4Off === p.l3Off + 40) p.pull(TCP_HEADER_SIZE);
 }
