@@ -95,6 +95,7 @@ class Host:
             6: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW),
         }
         # Protocol 0 first: binding a socket that already receives waits for a grace period.
+        self.raw[4].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self.sentinel_in = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.sentinel_in.bind((links[0]["name"], ETH_P_SENTINEL))
         self.sentinel_in.setblocking(False)

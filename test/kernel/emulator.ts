@@ -1,6 +1,7 @@
 /** chainwalk as the other host: the same bundle, rules and packets, the same outcome in the same words. */
 import { readFileSync } from 'node:fs';
 import { renderDiagnostic } from '../../src/base/diagnostic.js';
+import { printEntries } from '../../src/conntrack/print.js';
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
 import type { BuildEngine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/reference/walk.js';
@@ -11,7 +12,6 @@ import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
-import { connectionsText } from './connection-text.js';
 import { hostUnderTest } from './host-under-test.js';
 import { LOCAL, type SentFrame } from './kernel.js';
 import { Searches } from './port-search.js';
@@ -98,7 +98,7 @@ function run(record: CaseRecord, ruleSet: RuleSet, buildEngine: BuildEngine, sea
     refusal: undefined,
     out,
     saved: printRuleSet(host.engine(record.family)?.snapshot() ?? ruleSet, { counters: true }),
-    connections: connectionsText(host.conntrack),
+    connections: printEntries(host.conntrack.entries),
     log,
   };
 }

@@ -14,6 +14,9 @@ export interface CaseSpec {
 
 const EMPTY_TABLES = ['raw', 'mangle', 'nat', 'filter', 'security'].map((t) => `*${t}\nCOMMIT\n`).join('');
 
+/** Send calls that failed before the packet met a rule: EACCES, EMSGSIZE. */
+const NEVER_SENT: ReadonlySet<number> = new Set([13, 90]);
+
 const NOTHING: Omit<HostOutcome, 'refusal'> = { out: [], saved: '', connections: '', log: undefined };
 
 export const refused = (result: LoadResult): HostOutcome => ({
@@ -52,6 +55,7 @@ export async function playOnKernel(
   const inject = async (packets: readonly Injection[]) => {
     const sent = await kernel.send(packets);
     for (const [i, p] of packets.entries()) {
+      if (NEVER_SENT.has(sent.errors[i]!)) continue;
       injections.push({ where: p.where, bytes: p.bytes, to: p.to ?? '', mark: p.mark ?? 0, atUs: sent.timesUs[i]! });
     }
     out.push(...sent.out);

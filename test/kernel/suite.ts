@@ -35,7 +35,7 @@ export interface SuiteOptions {
 /** Cases between two looks at how far the other jobs are; also the unit that a seed of its own starts. */
 const CHUNK = 25;
 /** Longest time for a chunk with the shrinking of its failure, milliseconds. */
-const SHRINK_MS = 25_000;
+const SHRINK_MS = 15_000;
 
 export interface Failure {
   readonly record: CaseRecord;
