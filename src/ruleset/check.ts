@@ -8,6 +8,7 @@ import type { Refusal, RulePlace } from '../ext/extension.js';
 import { type BaseChainName, type Family, HOOK_CHAINS, TABLE_HOOKS } from '../net/netfilter.js';
 import type { Chain, Rule, RuleSet, Table } from './model.js';
 import { printRule } from './print.js';
+import { type RuleForm, SavedRule } from './saved-rule.js';
 
 export function checkRuleSet(ruleSet: RuleSet): Diagnostic[] {
   return ruleSet.tables.flatMap((table) => checkTable(table, ruleSet.family));
@@ -50,26 +51,29 @@ export function checkTable(table: Table, family: Family, toolOnly = false): Diag
       errno: 'ELOOP',
     });
   }
+  const passed = new Map<RuleForm, number>();
   for (const { chain, hooks, walked } of reach.chains.values()) {
     const { rules } = chain;
     for (let index = 0; index < rules.length; index++) {
       const rule = rules[index]!;
-      const refusal = checkRule(rule, table, reach, family, HOOK_SETS[index < walked ? hooks : 0]!, toolOnly);
+      const refusal = checkRule(rule, table, reach, family, index < walked ? hooks : 0, toolOnly, passed);
       if (refusal !== undefined) report(rule, chain.name, refusal);
     }
   }
   return found;
 }
 
+/** `hooks`: from which the rule is reached. `passed`: bits of the hooks for which a form's matches are known to be good. */
 function checkRule(
   rule: Rule,
   table: Table,
   reach: Reach,
   family: Family,
-  reachedFrom: ReadonlySet<BaseChainName>,
+  hooks: number,
   toolOnly: boolean,
+  passed: Map<RuleForm, number>,
 ): Refusal | undefined {
-  const { matches, target } = rule;
+  const { target } = rule;
   if (target.kind === 'jump' || target.kind === 'goto') {
     const to = reach.chains.get(target.chain);
     if (to === undefined)
@@ -77,6 +81,12 @@ function checkRule(
     if (to.chain.policy !== undefined)
       return { code: 'built-in-chain', message: `cannot jump to built-in chain ${target.chain}` };
   }
+  // Rules of a form have the same matches but for values that no check looks at.
+  const form =
+    rule instanceof SavedRule && (target.kind !== 'extension' || rule.targetOwn === undefined) ? rule.form : undefined;
+  if (form !== undefined && ((passed.get(form) ?? 0) & (1 << hooks)) !== 0) return undefined;
+  const reachedFrom = HOOK_SETS[hooks]!;
+  const { matches } = rule;
   let place: RulePlace | undefined;
   for (let i = 0; i <= matches.length; i++) {
     const use = i < matches.length ? matches[i]! : target.kind === 'extension' ? target.use : undefined;
@@ -85,6 +95,7 @@ function checkRule(
     const refusal = use.ext.check(use.value, place);
     if (refusal !== undefined && !(toolOnly && refusal.errno !== undefined)) return refusal;
   }
+  if (form !== undefined) passed.set(form, (passed.get(form) ?? 0) | (1 << hooks));
   return undefined;
 }
 
@@ -112,6 +123,7 @@ function spanOfPrinted(rule: Rule, chain: string, family: Family): Span {
 
 /** True for a rule without any condition; a bare `+` as interface is one to the kernel (unconditional()). */
 function isUnconditional(rule: Rule): boolean {
+  if (rule instanceof SavedRule && rule.form.matches.length > 0) return false;
   return (
     rule.matches.length === 0 &&
     rule.src === undefined &&

@@ -15,7 +15,7 @@ import type { Packet } from '../../wire/packet.js';
 import type { Step } from './lower.js';
 import { RESIDUAL_FRAME, ResidualList } from './residual-list.js';
 import { FAILED, HOTDROP, type RuleStore } from './rule-store.js';
-import { LEVELS, type Placement, placementAt } from './shape.js';
+import { LEVELS, type Placement, placementAt, Shape } from './shape.js';
 import { Subtable } from './subtable.js';
 
 const FRAME_LOOKED = 0;
@@ -42,7 +42,9 @@ export class HashedPlan {
   readonly #store: RuleStore;
   /** By minLabel, ascending. */
   readonly subtables: Subtable[] = [];
-  readonly #byShape = new Map<string, Subtable>();
+  readonly #byShape = new Map<Shape, Subtable>();
+  /** The shape of no slots, from which all others grow. */
+  readonly #root: Shape;
   readonly #residual: ResidualList;
   /** Rule, then next entry of the same key in rule order, by 2 × entry. */
   #entries: Int32Array;
@@ -60,7 +62,8 @@ export class HashedPlan {
     rules: readonly number[],
     steps: readonly (readonly Step[])[],
   ): HashedPlan | undefined {
-    const plan = new HashedPlan(store, rules, steps, chooseLevels(steps));
+    const root = new Shape([], []);
+    const plan = new HashedPlan(store, rules, steps, root, chooseLevels(steps, root));
     return plan.subtables.length === 0 && plan.filterSlots.length === 0 ? undefined : plan;
   }
 
@@ -68,10 +71,12 @@ export class HashedPlan {
     store: RuleStore,
     rules: readonly number[],
     steps: readonly (readonly Step[])[],
+    root: Shape,
     placed: readonly (Placed | undefined)[],
   ) {
     this.#store = store;
-    const keyCounts = new Map<string, number>();
+    this.#root = root;
+    const keyCounts = new Map<Shape, number>();
     let entryCount = 0;
     for (const chosen of placed) {
       for (const { shape } of chosen?.placement.keys ?? []) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
@@ -90,10 +95,10 @@ export class HashedPlan {
       const chosen = placed[i];
       if (chosen === undefined) continue;
       store.setProgram(rule, chosen.placement.rest, chosen.level);
-      for (const { shape, slots, masks, key } of chosen.placement.keys) {
+      for (const { shape, key } of chosen.placement.keys) {
         let subtable = this.#byShape.get(shape);
         if (subtable === undefined) {
-          subtable = new Subtable(shape, slots, masks, keyCounts.get(shape)!);
+          subtable = new Subtable(shape, keyCounts.get(shape)!);
           this.#byShape.set(shape, subtable);
           this.subtables.push(subtable);
         }
@@ -214,7 +219,7 @@ export class HashedPlan {
   /** Takes a rule into the plan; its label is set. */
   insert(rule: number, steps: readonly Step[]): void {
     for (let level = 0; level < LEVELS.length; level++) {
-      const placement = placementAt(steps, level);
+      const placement = placementAt(steps, level, this.#root);
       if (placement === undefined || !placement.keys.every(({ shape }) => this.#byShape.has(shape))) continue;
       this.#store.setProgram(rule, placement.rest, level);
       let lowered = false;
@@ -237,7 +242,8 @@ export class HashedPlan {
       this.#residual.remove(rule);
       return;
     }
-    for (const { shape, key } of placementAt(steps, level)!.keys) this.#unlink(this.#byShape.get(shape)!, key, rule);
+    for (const { shape, key } of placementAt(steps, level, this.#root)!.keys)
+      this.#unlink(this.#byShape.get(shape)!, key, rule);
   }
 
   /** After labels were dealt anew in the same order. */
@@ -323,13 +329,13 @@ interface Placed {
 }
 
 /** For each rule the finest level at which its shapes are worth a subtable, or undefined. */
-function chooseLevels(steps: readonly (readonly Step[])[]): (Placed | undefined)[] {
+function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placed | undefined)[] {
   const placed = new Array<Placed | undefined>(steps.length);
-  const worth = new Set<string>();
+  const worth = new Set<Shape>();
   let open = steps.map((_, i) => i);
   for (let level = 0; level < LEVELS.length && open.length > 0; level++) {
-    const placements = open.map((i) => placementAt(steps[i]!, level));
-    const counts = new Map<string, number>();
+    const placements = open.map((i) => placementAt(steps[i]!, level, root));
+    const counts = new Map<Shape, number>();
     for (const placement of placements) {
       for (const { shape } of placement?.keys ?? []) counts.set(shape, (counts.get(shape) ?? 0) + 1);
     }

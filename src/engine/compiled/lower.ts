@@ -3,9 +3,11 @@
  * missing transport header never get here (they take the exact walk), so a lowered transport match needs no look at
  * the header itself.
  */
+import { invariant } from '../../base/assert.js';
 import type { FieldTest, MatchUse, TargetUse } from '../../ext/extension.js';
 import type { Family } from '../../net/netfilter.js';
 import type { AddressTest, DeviceTest, Rule } from '../../ruleset/model.js';
+import { type AddressForm, isPlain, type RuleForm, SavedRule } from '../../ruleset/saved-rule.js';
 import { Field } from '../../wire/field.js';
 import type { DeviceNames } from './device-names.js';
 
@@ -29,11 +31,101 @@ export type Step =
   | { readonly kind: 'call'; readonly ordinal: number; readonly stateful: boolean; readonly match: string }
   | { readonly kind: 'never' };
 
-/** The rule's tests in order. Interns device names. */
-export function lowerRule(rule: Rule, family: Family, names: DeviceNames): Step[] {
+/** What rules of one form have in common. */
+interface LoweredForm {
+  /** Steps but for addresses that rules have as a word. */
+  readonly steps: readonly Step[];
+  /** Which of them is the test for the rule's port, or -1. */
+  readonly portAt: number;
+  /** Matches that must be called. */
+  readonly called: readonly MatchUse[];
+}
+
+/** Lowers the rules of one table; what many rules share is lowered once. */
+export class Lowering {
+  readonly family: Family;
+  readonly #names: DeviceNames;
+  readonly #forms = new Map<RuleForm, LoweredForm>();
+
+  constructor(family: Family, names: DeviceNames) {
+    this.family = family;
+    this.#names = names;
+  }
+
+  /** The rule's tests in order. Interns device names. */
+  steps(rule: Rule): readonly Step[] {
+    if (!(rule instanceof SavedRule)) return lowerRule(rule, this.family, this.#names);
+    const { form, srcOwn, dstOwn } = rule;
+    const { steps: shared, portAt } = this.#form(rule);
+    const steps: Step[] = [];
+    if (typeof srcOwn === 'number') steps.push(lowerWord(srcOwn, Field.Src0, form.src!));
+    else if (srcOwn !== undefined) lowerAddress(srcOwn, Field.Src0, steps);
+    if (typeof dstOwn === 'number') steps.push(lowerWord(dstOwn, Field.Dst0, form.dst!));
+    else if (dstOwn !== undefined) lowerAddress(dstOwn, Field.Dst0, steps);
+    for (let i = 0; i < shared.length; i++) {
+      const step = shared[i]!;
+      if (i !== portAt) steps.push(step);
+      else if (step.kind === 'equal') {
+        steps.push({ kind: 'equal', slot: step.slot, mask: step.mask, value: rule.port });
+      }
+    }
+    return steps;
+  }
+
+  /** Matches that must be called, in order, then the target if it is an extension. */
+  called(rule: Rule): readonly (MatchUse | TargetUse)[] {
+    const matches = rule instanceof SavedRule ? this.#form(rule).called : calledMatches(rule, this.family);
+    const { target } = rule;
+    return target.kind === 'extension' ? [...matches, target.use] : matches;
+  }
+
+  #form(rule: SavedRule): LoweredForm {
+    let lowered = this.#forms.get(rule.form);
+    if (lowered === undefined) {
+      lowered = this.#lowerForm(rule);
+      this.#forms.set(rule.form, lowered);
+    }
+    return lowered;
+  }
+
+  /** Lowers the form of which `rule` is the first rule that is met. */
+  #lowerForm(rule: SavedRule): LoweredForm {
+    const { form } = rule;
+    const steps: Step[] = [];
+    lowerBase(rule, this.#names, steps);
+    let portAt = -1;
+    let ordinal = 0;
+    rule.matches.forEach((use, i) => {
+      const part = form.matches[i]!;
+      if (isPlain(part) && part.plain === 'port') portAt = steps.length;
+      ordinal = lowerMatch(use, this.family, ordinal, steps);
+    });
+    invariant(portAt === -1 || steps[portAt]?.kind === 'equal', 'a plain port lowers to one test for it');
+    return { steps, portAt, called: calledMatches(rule, this.family) };
+  }
+}
+
+function calledMatches(rule: Rule, family: Family): MatchUse[] {
+  return rule.matches.filter((use) => loweredMatch(use, family) === undefined);
+}
+
+/** An IPv4 address that the rule has as a word. */
+function lowerWord(word: number, slot: number, { mask, invert }: AddressForm): Step {
+  return { kind: invert ? 'unequal' : 'equal', slot, mask: mask[0] | 0, value: word };
+}
+
+function lowerRule(rule: Rule, family: Family, names: DeviceNames): Step[] {
   const steps: Step[] = [];
   if (rule.src !== undefined) lowerAddress(rule.src, Field.Src0, steps);
   if (rule.dst !== undefined) lowerAddress(rule.dst, Field.Dst0, steps);
+  lowerBase(rule, names, steps);
+  let ordinal = 0;
+  for (const use of rule.matches) ordinal = lowerMatch(use, family, ordinal, steps);
+  return steps;
+}
+
+/** Tests of devices, protocol and fragments. */
+function lowerBase(rule: Rule, names: DeviceNames, steps: Step[]): void {
   if (rule.inDevice !== undefined) lowerDevice(rule.inDevice, Field.InDev, Field.InName, names, steps);
   if (rule.outDevice !== undefined) lowerDevice(rule.outDevice, Field.OutDev, Field.OutName, names, steps);
   if (rule.protocol !== undefined) {
@@ -43,16 +135,17 @@ export function lowerRule(rule: Rule, family: Family, names: DeviceNames): Step[
   if (rule.fragment !== undefined) {
     steps.push({ kind: rule.fragment ? 'unequal' : 'equal', slot: Field.FragOff, mask: -1, value: 0 });
   }
-  let ordinal = 0;
-  for (const use of rule.matches) {
-    const tests = loweredMatch(use, family);
-    if (tests === undefined) {
-      steps.push({ kind: 'call', ordinal: ordinal++, stateful: isStateful(use), match: use.ext.kind });
-    } else {
-      for (const test of tests) steps.push(lowerFieldTest(test));
-    }
+}
+
+/** Takes the number of calls before it, gives that behind it. */
+function lowerMatch(use: MatchUse, family: Family, ordinal: number, steps: Step[]): number {
+  const tests = loweredMatch(use, family);
+  if (tests === undefined) {
+    steps.push({ kind: 'call', ordinal, stateful: isStateful(use), match: use.ext.kind });
+    return ordinal + 1;
   }
-  return steps;
+  for (const test of tests) steps.push(lowerFieldTest(test));
+  return ordinal;
 }
 
 /** True if its bound function keeps state of its rule, which starts anew when the table changes. */

@@ -1,7 +1,7 @@
 /** What the compiler did with a chain, for people (`check --plan`). */
 import { Field } from '../../wire/field.js';
-import { lowerRule, type Step } from './lower.js';
-import { placementAt } from './shape.js';
+import type { Step } from './lower.js';
+import { placementAt, Shape } from './shape.js';
 import type { CompiledChain, CompiledTable } from './table.js';
 
 export interface SubtableReport {
@@ -54,7 +54,7 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
   }
   const { store } = table;
   const residual = plan.residualRules().map((rule): ResidualReport => {
-    const steps = lowerRule(store.model(rule), store.env.family, table.names);
+    const steps = store.lowering.steps(store.model(rule));
     return { ruleIndex: table.indexOf(chain, rule), tests: steps.map(describe) };
   });
   const hashed = chain.count - residual.length;
@@ -78,9 +78,10 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
 function whyLinear(table: CompiledTable, chain: CompiledChain): string {
   if (chain.count === 0) return 'the chain is empty';
   const { store } = table;
+  const root = new Shape([], []);
   const hashable = table
     .rulesOf(chain)
-    .filter((rule) => placementAt(lowerRule(store.model(rule), store.env.family, table.names), 0) !== undefined);
+    .filter((rule) => placementAt(store.lowering.steps(store.model(rule)), 0, root) !== undefined);
   if (hashable.length === 0) return 'no rule tests a field for a value before a match that must be called';
   return chain.plannedCount <= table.linearMax
     ? `${chain.count} rules are tested faster than a look-up takes`

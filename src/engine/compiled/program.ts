@@ -23,43 +23,56 @@ export const OP_CALL = 8;
 export const OP_CALL_STATEFUL = 9;
 export const OP_NEVER = 10;
 
-/** Words of the program of these steps; `places` has the place of each called match's function, by ordinal. */
-export function encodeSteps(steps: readonly Step[], places: readonly number[], out: number[]): void {
-  out.length = 0;
-  for (const step of steps) encodeStep(step, places, out);
-  if (out.length > 0) out.push(OP_END);
+/**
+ * Writes the program of these steps to the front of `out` and returns how many words it has; `places` has the place of
+ * each called match's function, by ordinal.
+ */
+export function encodeSteps(steps: readonly Step[], places: readonly number[], out: number[]): number {
+  let at = 0;
+  for (let i = 0; i < steps.length; i++) at = encodeStep(steps[i]!, places, out, at);
+  if (at > 0) out[at++] = OP_END;
+  return at;
 }
 
-function encodeStep(step: Step, places: readonly number[], out: number[]): void {
+/** Writes the step to out[at …] and returns where it ends. */
+function encodeStep(step: Step, places: readonly number[], out: number[], at: number): number {
   switch (step.kind) {
     case 'equal':
-      out.push(OP_EQUAL | (step.slot << 8), step.mask, step.value);
-      return;
     case 'unequal':
-      out.push(OP_UNEQUAL | (step.slot << 8), step.mask, step.value);
-      return;
+      out[at] = (step.kind === 'equal' ? OP_EQUAL : OP_UNEQUAL) | (step.slot << 8);
+      out[at + 1] = step.mask;
+      out[at + 2] = step.value;
+      return at + 3;
     case 'ranges': {
       // A reversed range holds nothing.
       const ranges = step.ranges.filter(({ low, high }) => low <= high);
-      out.push((step.invert ? OP_NO_RANGES : OP_RANGES) | (step.slot << 8) | (ranges.length << 16));
-      for (const { low, high } of ranges) out.push(low | 0, (high - low) | 0);
-      return;
+      let end = at;
+      out[end++] = (step.invert ? OP_NO_RANGES : OP_RANGES) | (step.slot << 8) | (ranges.length << 16);
+      for (const { low, high } of ranges) {
+        out[end++] = low | 0;
+        out[end++] = (high - low) | 0;
+      }
+      return end;
     }
-    case 'not-address':
-      out.push(OP_NOT_ADDRESS | (step.slot << 8));
-      for (const word of step.test.mask) out.push(word | 0);
-      for (const word of step.test.address) out.push(word | 0);
-      return;
+    case 'not-address': {
+      let end = at;
+      out[end++] = OP_NOT_ADDRESS | (step.slot << 8);
+      for (const word of step.test.mask) out[end++] = word | 0;
+      for (const word of step.test.address) out[end++] = word | 0;
+      return end;
+    }
     case 'device':
-      out.push((step.invert ? OP_NOT_DEVICE : OP_DEVICE) | (step.slot << 8), step.pattern);
-      return;
+      out[at] = (step.invert ? OP_NOT_DEVICE : OP_DEVICE) | (step.slot << 8);
+      out[at + 1] = step.pattern;
+      return at + 2;
     case 'call':
-      out.push((step.stateful ? OP_CALL_STATEFUL : OP_CALL) | (step.ordinal << 16), places[step.ordinal]!);
-      return;
+      out[at] = (step.stateful ? OP_CALL_STATEFUL : OP_CALL) | (step.ordinal << 16);
+      out[at + 1] = places[step.ordinal]!;
+      return at + 2;
     case 'never':
-      out.push(OP_NEVER);
-      return;
+      out[at] = OP_NEVER;
+      return at + 1;
     default:
-      assertNever(step);
+      return assertNever(step);
   }
 }

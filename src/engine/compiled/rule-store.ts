@@ -6,11 +6,10 @@
  * into a chain of 50,000 moves nothing. What remembers rules remembers numbers and compares labels.
  */
 import type { BindEnv, MatchFn, MatchUse, TargetFn, TargetUse } from '../../ext/extension.js';
-import type { Family } from '../../net/netfilter.js';
 import type { Rule } from '../../ruleset/model.js';
 import type { Packet } from '../../wire/packet.js';
 import type { DeviceNames } from './device-names.js';
-import { isStateful, loweredMatch, type Step } from './lower.js';
+import { isStateful, Lowering, type Step } from './lower.js';
 import {
   encodeSteps,
   OP_CALL,
@@ -66,12 +65,14 @@ const RECORD_WORDS = 12;
 
 /** Words left free for rules that patches bring before the array must grow. */
 const SPARE_WORDS = 1024;
+const NO_PLACES: readonly number[] = [];
 /** Bound for good: needs no look at when it was. */
 const FOREVER = 0x7fffffff;
 
 export class RuleStore {
   readonly env: BindEnv;
   readonly names: DeviceNames;
+  readonly lowering: Lowering;
   ints: Int32Array = new Int32Array(SPARE_WORDS);
   floats: Float64Array = new Float64Array(this.ints.buffer);
   #used = 0;
@@ -94,14 +95,17 @@ export class RuleStore {
   constructor(env: BindEnv, names: DeviceNames) {
     this.env = env;
     this.names = names;
+    this.lowering = new Lowering(env.family, names);
   }
 
   /** Stores a rule with all its tests as its program; returns its number. Its counters are zero, its place is open. */
   add(model: Rule, steps: readonly Step[]): number {
-    const own = ownUses(model, this.env.family).length;
+    const called = this.lowering.called(model);
+    const own = ownCount(called);
     const base = own === 0 ? -1 : this.#reserveFunctions(own);
-    encodeSteps(steps, this.#places(model, base), this.#code);
-    const size = RECORD_WORDS + this.#code.length + (this.#code.length & 1);
+    const code = this.#code;
+    const length = encodeSteps(steps, this.#placesOf(called, base), code);
+    const size = RECORD_WORDS + length + (length & 1);
     let rule = this.#freeRecords.get(size)?.pop();
     if (rule === undefined) {
       rule = this.#used;
@@ -109,14 +113,14 @@ export class RuleStore {
       if (this.#used > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3);
     }
     const { ints } = this;
-    ints.fill(0, rule, rule + size);
+    for (let i = rule; i < rule + RECORD_WORDS; i++) ints[i] = 0;
     ints[rule + NEXT] = -1;
     ints[rule + FUNCTIONS] = base;
     ints[rule + MODEL] = this.#freeModels.pop() ?? this.#models.length;
     this.#models[ints[rule + MODEL]!] = model;
-    ints[rule + PROGRAM_SIZE] = this.#code.length | ((size - RECORD_WORDS) << 16);
-    for (let i = 0; i < this.#code.length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
-    this.#bindStateful(model, base);
+    ints[rule + PROGRAM_SIZE] = length | ((size - RECORD_WORDS) << 16);
+    for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = code[i]!;
+    if (own > 0) this.#bindStateful(called, base);
     return rule;
   }
 
@@ -125,7 +129,7 @@ export class RuleStore {
     const model = this.model(rule);
     const base = this.ints[rule + FUNCTIONS]!;
     if (base !== -1) {
-      const own = ownUses(model, this.env.family).length;
+      const own = ownCount(this.lowering.called(model));
       this.#functions.fill(undefined, base, base + own);
       pushFree(this.#freeFunctions, own, base);
     }
@@ -196,10 +200,14 @@ export class RuleStore {
   /** Replaces the program by some of the rule's tests and notes the level of its key (-1: none). */
   setProgram(rule: number, steps: readonly Step[], level: number): void {
     const { ints } = this;
-    const hasCalls = steps.some(({ kind }) => kind === 'call');
-    encodeSteps(steps, hasCalls ? this.#places(this.model(rule), ints[rule + FUNCTIONS]!) : [], this.#code);
-    ints[rule + PROGRAM_SIZE] = (ints[rule + PROGRAM_SIZE]! & ~0xffff) | this.#code.length;
-    for (let i = 0; i < this.#code.length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
+    let length = 0;
+    if (steps.length > 0) {
+      const hasCalls = steps.some(({ kind }) => kind === 'call');
+      const places = hasCalls ? this.#places(this.model(rule), ints[rule + FUNCTIONS]!) : NO_PLACES;
+      length = encodeSteps(steps, places, this.#code);
+    }
+    ints[rule + PROGRAM_SIZE] = (ints[rule + PROGRAM_SIZE]! & ~0xffff) | length;
+    for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
     ints[rule + ACTION] = (ints[rule + ACTION]! & 255) | ((level + 1) << 8);
   }
 
@@ -219,9 +227,14 @@ export class RuleStore {
   }
 
   /** Places of the functions that the rule calls: its matches by ordinal, then its target. */
-  #places(model: Rule, base: number): number[] {
+  #places(model: Rule, base: number): readonly number[] {
+    return this.#placesOf(this.lowering.called(model), base);
+  }
+
+  #placesOf(called: readonly (MatchUse | TargetUse)[], base: number): readonly number[] {
+    if (called.length === 0) return NO_PLACES;
     let own = base;
-    return calledUses(model, this.env.family).map((use) => (isShared(use) ? this.#sharedPlace(use) : own++));
+    return called.map((use) => (isShared(use) ? this.#sharedPlace(use) : own++));
   }
 
   #sharedPlace(use: MatchUse | TargetUse): number {
@@ -235,10 +248,13 @@ export class RuleStore {
   }
 
   /** Binds the rule's stateful extensions now: who comes first settles what a name's shared state is. */
-  #bindStateful(model: Rule, base: number): void {
-    ownUses(model, this.env.family).forEach((use, i) => {
-      if (isStateful(use)) this.#bind(use, base + i);
-    });
+  #bindStateful(called: readonly (MatchUse | TargetUse)[], base: number): void {
+    let place = base;
+    for (const use of called) {
+      if (isShared(use)) continue;
+      if (isStateful(use)) this.#bind(use, place);
+      place++;
+    }
   }
 
   #bind(use: MatchUse | TargetUse, place: number): MatchFn | TargetFn {
@@ -252,14 +268,14 @@ export class RuleStore {
   matchFunction(rule: number, ordinal: number, place: number, stateful: boolean): MatchFn {
     let bound = this.#functions[place];
     if (bound === undefined || (stateful && this.change !== 0 && this.#boundAt[place] !== this.change)) {
-      bound = this.#bind(calledUses(this.model(rule), this.env.family)[ordinal]!, place);
+      bound = this.#bind(this.lowering.called(this.model(rule))[ordinal]!, place);
     }
     return bound as MatchFn; // a match's place holds its function
   }
 
   /** The same without the place at hand. */
   matchFunctionOf(rule: number, ordinal: number): MatchFn {
-    const use = calledUses(this.model(rule), this.env.family)[ordinal]!;
+    const use = this.lowering.called(this.model(rule))[ordinal]!;
     const place = this.#places(this.model(rule), this.ints[rule + FUNCTIONS]!)[ordinal]!;
     return this.matchFunction(rule, ordinal, place, isStateful(use));
   }
@@ -269,7 +285,7 @@ export class RuleStore {
     const place = this.ints[rule + ARGUMENT]!;
     let bound = this.#functions[place];
     if (bound === undefined || (this.change !== 0 && this.#boundAt[place]! < this.change)) {
-      bound = this.#bind(calledUses(this.model(rule), this.env.family).at(-1)!, place);
+      bound = this.#bind(this.lowering.called(this.model(rule)).at(-1)!, place);
     }
     return bound as TargetFn; // a target's place holds its function
   }
@@ -352,16 +368,11 @@ export class RuleStore {
   }
 }
 
-/** Matches that must be called, in order, then the target if it is an extension. */
-function calledUses(model: Rule, family: Family): (MatchUse | TargetUse)[] {
-  const uses: (MatchUse | TargetUse)[] = model.matches.filter((use) => loweredMatch(use, family) === undefined);
-  if (model.target.kind === 'extension') uses.push(model.target.use);
-  return uses;
-}
-
-/** Those of them whose function is the rule's own. */
-function ownUses(model: Rule, family: Family): (MatchUse | TargetUse)[] {
-  return calledUses(model, family).filter((use) => !isShared(use));
+/** How many of them have a function of the rule's own. */
+function ownCount(called: readonly (MatchUse | TargetUse)[]): number {
+  let count = 0;
+  for (const use of called) if (!isShared(use)) count++;
+  return count;
 }
 
 function isShared(use: MatchUse | TargetUse): boolean {

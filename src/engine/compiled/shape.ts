@@ -35,11 +35,39 @@ export const LEVELS: readonly Level[] = [
 /** More blocks than this and a range stays a test. */
 const MAX_BLOCKS = 32;
 
-export interface ShapedKey {
-  /** Names the shape: slots and masks. */
-  readonly shape: string;
+/** A list of slots and masks. Equal lists of one root are one object. */
+export class Shape {
   readonly slots: readonly number[];
   readonly masks: readonly number[];
+  readonly #longer: Shape[] = [];
+  #last: Shape | undefined = undefined;
+
+  constructor(slots: readonly number[], masks: readonly number[]) {
+    this.slots = slots;
+    this.masks = masks;
+  }
+
+  /** This shape and one slot more. */
+  with(slot: number, mask: number): Shape {
+    const last = this.#last;
+    if (last?.ends(slot, mask)) return last;
+    let shape = this.#longer.find((longer) => longer.ends(slot, mask));
+    if (shape === undefined) {
+      shape = new Shape([...this.slots, slot], [...this.masks, mask]);
+      this.#longer.push(shape);
+    }
+    this.#last = shape;
+    return shape;
+  }
+
+  private ends(slot: number, mask: number): boolean {
+    const last = this.slots.length - 1;
+    return this.slots[last] === slot && this.masks[last] === mask;
+  }
+}
+
+export interface ShapedKey {
+  readonly shape: Shape;
   readonly key: readonly number[];
 }
 
@@ -49,31 +77,34 @@ export interface Placement {
   readonly rest: readonly Step[];
 }
 
-/** Keys of a rule at a level, or undefined if nothing of it can be a key there. */
-export function placementAt(steps: readonly Step[], level: number): Placement | undefined {
+const NOTHING_LEFT: readonly Step[] = [];
+
+/**
+ * Keys of a rule at a level, or undefined if nothing of it can be a key there. Shapes grow from `root`.
+ * Steps stand in the kernel's fixed order but for matches, whose order tells shapes apart; that costs a subtable.
+ */
+export function placementAt(steps: readonly Step[], level: number, root: Shape): Placement | undefined {
   const { srcUnit, dstUnit, ranges, others } = LEVELS[level]!;
-  const slots: number[] = [];
-  const masks: number[] = [];
+  let shape = root;
   const key: number[] = [];
-  const rest: Step[] = [];
+  let rest = NOTHING_LEFT as Step[]; // replaced before the first push
   let blocks: readonly Block[] = [];
   let blockSlot = -1;
   let open = true;
-  for (const step of steps) {
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i]!;
     // Behind a call nothing may be tested early: the call happens only if all before it passed, and may leave state.
     if (step.kind === 'call') open = false;
     if (open && step.kind === 'equal') {
       const { slot } = step;
       const mask = roundedMask(slot, step.mask, srcUnit, dstUnit, others);
-      if (mask !== 0 && !slots.includes(slot) && slot !== blockSlot) {
-        slots.push(slot);
-        masks.push(mask);
+      if (mask !== 0 && slot !== blockSlot && !shape.slots.includes(slot)) {
+        shape = shape.with(slot, mask);
         key.push(step.value & mask);
-        if (mask !== step.mask) rest.push(step);
-        continue;
+        if (mask === step.mask) continue;
       }
     } else if (open && ranges && step.kind === 'ranges' && !step.invert && blockSlot === -1) {
-      if (!slots.includes(step.slot)) {
+      if (!shape.slots.includes(step.slot)) {
         const made = blocksOf(step.ranges);
         if (made !== undefined) {
           blocks = made;
@@ -82,32 +113,16 @@ export function placementAt(steps: readonly Step[], level: number): Placement | 
         }
       }
     }
+    if (rest === NOTHING_LEFT) rest = [];
     rest.push(step);
   }
-  if (blockSlot === -1) {
-    if (slots.length === 0) return undefined;
-    return { keys: [{ shape: shapeOf(slots, masks), slots, masks, key }], rest };
-  }
+  if (blockSlot === -1) return shape === root ? undefined : { keys: [{ shape, key }], rest };
   const keys = blocks.map(({ value, mask }): ShapedKey => {
     // A block of everything tests nothing.
-    const blockSlots = mask === 0 ? slots : [...slots, blockSlot];
-    const blockMasks = mask === 0 ? masks : [...masks, mask];
-    return {
-      shape: shapeOf(blockSlots, blockMasks),
-      slots: blockSlots,
-      masks: blockMasks,
-      key: mask === 0 ? key : [...key, value],
-    };
+    return mask === 0 ? { shape, key } : { shape: shape.with(blockSlot, mask), key: [...key, value] };
   });
-  if (keys.some(({ slots: s }) => s.length === 0)) return undefined;
+  if (keys.some((one) => one.shape === root)) return undefined;
   return { keys, rest };
-}
-
-/** Steps stand in the kernel's fixed order but for matches, whose order tells shapes apart; that costs a subtable. */
-function shapeOf(slots: readonly number[], masks: readonly number[]): string {
-  let shape = '';
-  for (let i = 0; i < slots.length; i++) shape += `${slots[i]}:${masks[i]} `;
-  return shape;
 }
 
 function roundedMask(slot: number, mask: number, srcUnit: number, dstUnit: number, others: boolean): number {

@@ -1,11 +1,11 @@
 /** The rules of a chain whose keys have one shape, hashed by key. */
 import { WordTable } from '../../base/hash-table.js';
+import type { Shape } from './shape.js';
 
 /** Chosen keys cannot slow a rule table down: an attacker does not write the rules. A constant keeps runs alike. */
 const SEED = 0x51ab1e;
 
 export class Subtable {
-  readonly shape: string;
   readonly slots: Int32Array;
   readonly masks: Int32Array;
   /** First entry of each key. */
@@ -15,8 +15,7 @@ export class Subtable {
   minLabel = Number.POSITIVE_INFINITY;
   ruleCount = 0;
 
-  constructor(shape: string, slots: readonly number[], masks: readonly number[], expected: number) {
-    this.shape = shape;
+  constructor({ slots, masks }: Shape, expected: number) {
     this.slots = Int32Array.from(slots);
     this.masks = Int32Array.from(masks);
     this.heads = new WordTable(slots.length, expected, SEED);

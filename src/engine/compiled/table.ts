@@ -8,7 +8,7 @@ import { type Change, inSavedOrder } from '../../ruleset/patch.js';
 import type { Counted } from '../counters.js';
 import { DeviceNames } from './device-names.js';
 import { HashedPlan } from './hashed-plan.js';
-import { lowerRule, type Step } from './lower.js';
+import type { Step } from './lower.js';
 import {
   DO_ACCEPT,
   DO_DROP,
@@ -91,12 +91,12 @@ export class CompiledTable {
 
   chain(name: string): CompiledChain {
     const chain = this.#byName.get(name);
-    invariant(chain !== undefined, `table ${this.name} has no chain ${name}`);
+    if (chain === undefined) throw new Error(`bug: table ${this.name} has no chain ${name}`);
     return chain;
   }
 
   #addChain(model: Chain): CompiledChain {
-    invariant(!this.#byName.has(model.name), `chain ${model.name} added twice`);
+    if (this.#byName.has(model.name)) throw new Error(`bug: chain ${model.name} added twice`);
     const number = this.#freeNumbers.pop() ?? this.chains.length;
     const chain = new CompiledChain(model, number);
     this.chains[number] = chain;
@@ -113,9 +113,9 @@ export class CompiledTable {
   #fill(chain: CompiledChain, models: readonly Rule[]): void {
     const { store } = this;
     const rules: number[] = [];
-    const steps: Step[][] = [];
+    const steps: (readonly Step[])[] = [];
     for (const model of models) {
-      const lowered = lowerRule(model, store.env.family, this.names);
+      const lowered = store.lowering.steps(model);
       const rule = this.#add(model, lowered);
       steps.push(lowered);
       store.setLabel(rule, (rules.length + 1) * LABEL_STEP);
@@ -217,7 +217,7 @@ export class CompiledTable {
     invariant(index >= 0 && index <= chain.count, `no place ${index} in chain ${chain.name}`);
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
     const after = before === -1 ? chain.first : store.next(before);
-    const steps = lowerRule(model, store.env.family, this.names);
+    const steps = store.lowering.steps(model);
     const rule = this.#add(model, steps);
     store.setNext(rule, after);
     if (before === -1) chain.first = rule;
@@ -260,7 +260,7 @@ export class CompiledTable {
       chain,
       rules,
       rules.map((rule) => {
-        const steps = lowerRule(store.model(rule), store.env.family, this.names);
+        const steps = store.lowering.steps(store.model(rule));
         store.setProgram(rule, steps, -1);
         return steps;
       }),
@@ -273,7 +273,7 @@ export class CompiledTable {
     const before = index === 0 ? -1 : this.ruleAt(chain, index - 1);
     const rule = before === -1 ? chain.first : store.next(before);
     const after = store.next(rule);
-    chain.plan?.remove(rule, lowerRule(store.model(rule), store.env.family, this.names));
+    chain.plan?.remove(rule, store.lowering.steps(store.model(rule)));
     if (before === -1) chain.first = after;
     else store.setNext(before, after);
     if (after === -1) chain.last = before;

@@ -8,7 +8,7 @@ import { Field } from '../../wire/field.js';
 import type { Packet } from '../../wire/packet.js';
 import type { WalkMemo } from '../engine.js';
 import type { DeviceNames } from './device-names.js';
-import { lowerRule, type Step } from './lower.js';
+import type { Step } from './lower.js';
 import type { CompiledChain, CompiledTable } from './table.js';
 
 /** Rules of a chain that stand in a recording's way; a chain with more is never recorded. */
@@ -120,7 +120,7 @@ export class WalkRecorder implements WalkMemo {
     if (known !== undefined) return known;
     const found: Unsteady[] = [];
     for (const rule of table.rulesOf(chain)) {
-      const steps = lowerRule(table.store.model(rule), table.store.env.family, table.names);
+      const steps = table.store.lowering.steps(table.store.model(rule));
       if (steps.some(isUnsteady)) found.push({ rule, steps });
       if (found.length > MAX_UNSTEADY) break;
     }
