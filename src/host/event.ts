@@ -73,4 +73,6 @@ export interface InFrame {
   pktType: number;
   /** A segment merged, or to be cut, by a network card: may be larger than any MTU. */
   offloaded: boolean;
+  /** skb->mark that it has from the start (a socket's SO_MARK, a queueing discipline); default 0. */
+  mark?: number;
 }

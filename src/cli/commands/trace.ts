@@ -3,13 +3,14 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { referenceEngine } from '../../engine/reference/walk.js';
 import type { InFrame } from '../../host/event.js';
 import type { Host } from '../../host/host.js';
-import { describePacket } from '../../replay/describe.js';
 import { WENT_OUT } from '../../replay/direction.js';
 import { FrameSource } from '../../replay/frame-source.js';
+import type { RecordRole } from '../../replay/packet-result.js';
 import { type DescribedPacket, parsePacketText } from '../../replay/packet-text.js';
 import { makeReplayHost, type ReplayHost } from '../../replay/replay-host.js';
 import { ReplaySession } from '../../replay/session.js';
 import { emptyTotals } from '../../replay/totals.js';
+import { describeDetails, lookAt } from '../../report/packet-look.js';
 import { TraceStory } from '../../report/trace-text.js';
 import { Packet } from '../../wire/packet.js';
 import { emitIp, sizeOf } from '../../wire/repr.js';
@@ -93,7 +94,8 @@ async function trace(rulesPath: string, packetText: string | undefined, options:
   if (frame.family === 4) view.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd);
   else view.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
   const how = packet.isLocal ? "the host's own" : `in by ${host.devices.at(frame.device)?.name ?? '?'}`;
-  tell(story, options, `${describePacket(view)}, ${view.length} bytes, ${how}`, input.assumed, () => {
+  const before = lookAt(view, -1);
+  tell(story, options, `${before.words}, ${describeDetails(before)}`, how, input.assumed, () => {
     if (packet.isLocal) host.sendLocal(frame);
     else host.receive(frame);
   });
@@ -109,7 +111,15 @@ async function traceCaptured(rulesPath: string, captures: readonly CaptureArgume
   });
   const totals = emptyTotals();
   totals.captures.push(...captures.map((c) => ({ name: c.name, device: c.device ?? '', records: 0 })));
-  const session = new ReplaySession(made, source, totals, {});
+  // Which packet a frame that left came of, by device and words; and what the session took the packet for.
+  const causes = new Map<string, number>();
+  let role: RecordRole = 'skipped';
+  const session = new ReplaySession(made, source, totals, {
+    packet: (result) => {
+      role = result.role;
+      for (const { device, packet } of result.sent ?? []) causes.set(`${device} ${packet}`, result.number);
+    },
+  });
   await forEachRecord(captures, (i, record) => session.survey(i, record));
   let found = false;
   const probe = new Packet();
@@ -123,16 +133,26 @@ async function traceCaptured(rulesPath: string, captures: readonly CaptureArgume
       }
       found = true;
       const skipped = source.take(i, record);
-      if (skipped !== undefined) throw new Failure(`packet ${options.packet} is passed over: ${skipped}`);
+      if (skipped !== undefined) throw new Failure(`error: packet ${options.packet} is passed over: ${skipped}`);
       const { frame, way } = source;
+      probe.reset();
       probe.attach(frame.bytes, frame.view);
-      if (frame.family === 4) probe.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd);
-      else probe.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+      const malformed =
+        frame.family === 4
+          ? probe.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd)
+          : probe.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
       const device = source.deviceName(frame.device);
-      const head = `packet ${options.packet}: ${describePacket(probe)}, ${probe.length} bytes, ${way === WENT_OUT ? `sent by ${device}` : `in by ${device}`}`;
-      tell(listen(made, options), options, head, [...input.assumed, ...source.assumptions], () =>
-        session.replay(i, record),
-      );
+      const look = malformed === 0 ? lookAt(probe, -1) : undefined;
+      const words = look === undefined ? 'malformed' : `${look.words}, ${describeDetails(look)}`;
+      const how = way === WENT_OUT ? `sent by ${device}` : `in by ${device}`;
+      const cause = causes.get(`${device} ${look?.words}`);
+      const story = listen(made, options);
+      tell(story, options, words, `packet ${options.packet}, ${how}`, [...input.assumed, ...source.assumptions], () => {
+        session.replay(i, record);
+        if (role === 'confirms') story.ends.push(toldBefore(cause));
+        else if (role === 'unexplained')
+          story.ends.push('the capture shows that it left, and nothing that came before explains it');
+      });
     },
     () => {},
   );
@@ -140,6 +160,11 @@ async function traceCaptured(rulesPath: string, captures: readonly CaptureArgume
   if (faults.length > 0) process.exitCode = EXIT_BAD_INPUT;
   if (!found) throw new Failure(`error: there is no packet ${options.packet}: the captures hold ${totals.records}`);
 }
+
+const toldBefore = (cause: number | undefined): string =>
+  cause === undefined
+    ? 'the host sent it on the way of a packet before'
+    : `the host sent it when packet ${cause} came: trace that one (--packet ${cause})`;
 
 function makeHost(input: HostInput, options: Options): ReplayHost {
   return makeReplayHost(input.config, {
@@ -163,14 +188,27 @@ function listen(made: ReplayHost, options: Options): TraceStory {
   return story;
 }
 
-function tell(story: TraceStory, options: Options, head: string, assumed: readonly string[], walk: () => void): void {
+/** `before`: the packet in words; `how`: where it comes from. The walk happens between. */
+function tell(
+  story: TraceStory,
+  options: Options,
+  before: string,
+  how: string,
+  assumed: readonly string[],
+  walk: () => void,
+): void {
   walk();
+  const ends = story.ends.length > 0 ? story.ends : ['nothing more was seen of it'];
   if (options.json === true) {
-    printResult(`${JSON.stringify({ packet: head, assumed, steps: story.steps })}\n`);
+    printResult(`${JSON.stringify({ packet: before, how, assumed, steps: story.steps, ends })}\n`);
     return;
   }
-  const notes = assumed.map((sentence) => `assumed: ${sentence}`);
-  printResult(`${[head, '', ...story.lines, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n')}\n`);
+  const paint = paintFor(process.stdout);
+  const lines = [`${paint.bold(before)}, ${how}`];
+  if (story.lines.length > 0) lines.push('', ...story.lines);
+  lines.push('', `before  ${before}`, ...ends.map((end, i) => `${i === 0 ? 'after   ' : '        '}${end}`));
+  if (assumed.length > 0) lines.push('', ...assumed.map((sentence) => paint.dim(`assumed: ${sentence}`)));
+  printResult(`${lines.join('\n')}\n`);
 }
 
 /** The described packet as a frame on the device that it comes in by: the one named, or the one that its source is behind. */
@@ -194,5 +232,6 @@ function frameOf(packet: DescribedPacket, host: Host, named: string | undefined)
     macOff: -1,
     pktType: 0,
     offloaded: false,
+    ...(packet.mark === 0 ? {} : { mark: packet.mark }),
   };
 }
