@@ -12,7 +12,7 @@ import { establishedCase, floorCase, parsingCase, pipelineCase, readingCase } fr
 import { type Case, measure } from './measure.js';
 import { establish, Node, ruleSetOf } from './node.js';
 import { writeReport } from './report.js';
-import { blacklist, firewall, servicesNew, type Workload } from './workloads.js';
+import { blacklist, firewall, flood, servicesNew, type Workload } from './workloads.js';
 
 export interface Row {
   readonly workload: string;
@@ -99,6 +99,9 @@ async function benchAll(): Promise<void> {
         await benchEstablished(workload);
       }
     }
+  }
+  for (const workload of [flood('at random', 16_384), flood('in order', 16_384)]) {
+    await bench(workload, [pipelineCase('compiled', workload, ruleSetOf(workload), compiledEngine)]);
   }
   for (const workload of [blacklist(10_000, PACKETS), blacklist(100_000, PACKETS), firewall(1000, PACKETS)]) {
     await bench(workload, engineCases(workload));

@@ -192,6 +192,28 @@ export function servicesNew(services: number, endpoints: number, family: 4 | 6, 
   });
 }
 
+/** A flood: every packet is a first one, from sources and ports that an attacker makes up in order or at random. */
+export function flood(made: 'in order' | 'at random', packets: number): Workload {
+  const rng = new Rng(SEED);
+  const frames: Uint8Array[] = [];
+  for (let i = 0; i < packets; i++) {
+    // In order: only the bits that a weak hash shifts out of sight differ.
+    const src = made === 'in order' ? 0x14000000 + ((i & 0x3fff) << 10) : 0x14000000 + rng.below(0x4000000);
+    const port = made === 'in order' ? 1024 : 1024 + rng.below(60_000);
+    frames.push(frameOf(fromClient(4, printIp4(src), serviceAddress(0, 4), port, 80, SYN)));
+  }
+  return finish({
+    name: `flood ${made}`,
+    family: 4,
+    size: packets,
+    rules: serviceRules(10, 2, 4),
+    table: 'nat',
+    frames,
+    fromPods: new Uint8Array(0),
+    expected: frames.map(() => 'forward'),
+  });
+}
+
 /** A blacklist: `prefixes` sources of mixed length dropped in FORWARD; a tenth of the packets come from one of them. */
 export function blacklist(prefixes: number, packets: number): Workload {
   const rng = new Rng(SEED);
