@@ -135,10 +135,16 @@ function isUnconditional(rule: Rule): boolean {
   );
 }
 
+interface Call {
+  readonly rule: Rule;
+  readonly to: Node;
+}
+const NO_CALLS: readonly Call[] = [];
+
 interface Node extends ChainReach {
   hooks: number;
   /** Chains that it jumps or goes to, each once, with the first rule that does. */
-  readonly calls: { readonly rule: Rule; readonly to: Node }[];
+  calls: readonly Call[];
   walked: number;
   /** The walk is inside this chain now. */
   inside: boolean;
@@ -152,7 +158,7 @@ interface Node extends ChainReach {
 export function reachOf(table: Table): Reach {
   const nodes = new Map<string, Node>();
   for (const chain of table.chains.values())
-    nodes.set(chain.name, { chain, hooks: 0, calls: [], walked: 0, inside: false, next: 0, calledBy: undefined });
+    nodes.set(chain.name, { chain, hooks: 0, calls: NO_CALLS, walked: 0, inside: false, next: 0, calledBy: undefined });
   for (const node of nodes.values()) collectCalls(node, nodes);
   let loop: Reach['loop'];
   const stack: Node[] = [];
@@ -192,7 +198,8 @@ function collectCalls(node: Node, nodes: ReadonlyMap<string, Node>): void {
       const to = nodes.get(target.chain);
       if (to === undefined || to.calledBy === node) continue;
       to.calledBy = node;
-      node.calls.push({ rule, to });
+      if (node.calls === NO_CALLS) node.calls = [{ rule, to }];
+      else (node.calls as Call[]).push({ rule, to }); // its own array
     } else if (target.kind === 'verdict' && isUnconditional(rule)) return;
   }
 }

@@ -57,6 +57,7 @@ export const isPlain = <E extends MatchExt | TargetExt>(
 class TextUse<E extends MatchExt | TargetExt> {
   readonly ext: E;
   readonly #rule: SavedRule;
+  /** Of the piece; -1 for a plain target, which ends the rule. */
   readonly #start: number;
   readonly #end: number;
 
@@ -68,9 +69,12 @@ class TextUse<E extends MatchExt | TargetExt> {
   }
 
   get value(): unknown {
-    const { source, family, protocol } = this.#rule.form;
+    const { source, family, protocol, target } = this.#rule.form;
+    const end = this.#end === -1 ? this.#rule.span.end : this.#end;
+    // A plain target's value holds no blank, so the piece is the last that begins like this.
+    const start = this.#start === -1 ? source.text.lastIndexOf(target!.head, end) : this.#start;
     const key = protocol === undefined ? 0 : protocol.number * 2 + (protocol.invert ? 1 : 0);
-    return readPiece(source, this.#start, this.#end, key, family, () => this.ext)!.value;
+    return readPiece(source, start, end, key, family, () => this.ext)!.value;
   }
 }
 
@@ -138,10 +142,7 @@ export class SavedRule implements Rule {
   get target(): RuleTarget {
     const plain = this.form.target;
     if (this.targetOwn !== undefined || plain === undefined) return this.targetOwn!;
-    const end = this.#end();
-    // The value holds no blank, so the piece is the last that begins like this.
-    const start = this.form.source.text.lastIndexOf(plain.head, end);
-    const use: TargetUse = new TextUse(plain.ext, this, start, end);
+    const use: TargetUse = new TextUse(plain.ext, this, -1, -1);
     return { kind: 'extension', use };
   }
 

@@ -85,10 +85,11 @@ export class WorkingTable {
     const chain = this.#user.get(name);
     if (chain === undefined) return this.#base.has(name) ? null : undefined;
     if (isGoto) {
-      chain.goto ??= { kind: 'goto', chain: name };
+      chain.goto ??= { kind: 'goto', chain: chain.name };
       return chain.goto;
     }
-    chain.jump ??= { kind: 'jump', chain: name };
+    // The chain's own string, so that look-ups of it compare no characters.
+    chain.jump ??= { kind: 'jump', chain: chain.name };
     return chain.jump;
   }
 
@@ -273,8 +274,12 @@ export class WorkingTable {
     const chains = new Map<string, Chain>();
     for (const chain of this.#base.values()) chains.set(chain.name, this.#frozen(chain));
     const user = [...this.#user.values()];
-    const sorted = user.every((chain, i) => i === 0 || compareBytes(user[i - 1]!.name, chain.name) < 0);
-    if (!sorted) user.sort((a, b) => compareBytes(a.name, b.name));
+    // Without surrogates the order of UTF-16 units is that of bytes.
+    const plain = user.every(({ name }) => !/[\ud800-\uffff]/.test(name));
+    const compare = (a: WorkingChain, b: WorkingChain): number =>
+      plain ? (a.name < b.name ? -1 : 1) : compareBytes(a.name, b.name);
+    const sorted = user.every((chain, i) => i === 0 || compare(user[i - 1]!, chain) < 0);
+    if (!sorted) user.sort(compare);
     for (const chain of user) chains.set(chain.name, this.#frozen(chain));
     return { name: this.name, chains };
   }

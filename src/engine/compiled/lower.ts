@@ -56,19 +56,27 @@ export class Lowering {
   steps(rule: Rule): readonly Step[] {
     if (!(rule instanceof SavedRule)) return lowerRule(rule, this.family, this.#names);
     const { form, srcOwn, dstOwn } = rule;
-    const { steps: shared, portAt } = this.#form(rule);
+    const lowered = this.#form(rule);
+    const { steps: shared, portAt } = lowered;
+    if (typeof srcOwn === 'object' || typeof dstOwn === 'object') return this.#longSteps(rule, lowered);
+    // An array that grows by push() takes room for 17.
+    const steps = new Array<Step>((srcOwn === undefined ? 0 : 1) + (dstOwn === undefined ? 0 : 1) + shared.length);
+    let count = 0;
+    if (srcOwn !== undefined) steps[count++] = lowerWord(srcOwn, Field.Src0, form.src!);
+    if (dstOwn !== undefined) steps[count++] = lowerWord(dstOwn, Field.Dst0, form.dst!);
+    for (let i = 0; i < shared.length; i++) steps[count++] = i === portAt ? portStep(shared[i]!, rule) : shared[i]!;
+    return steps;
+  }
+
+  /** Of a rule with an address that is no plain IPv4 prefix. */
+  #longSteps(rule: SavedRule, { steps: shared, portAt }: LoweredForm): Step[] {
+    const { src, dst } = rule;
     const steps: Step[] = [];
-    if (typeof srcOwn === 'number') steps.push(lowerWord(srcOwn, Field.Src0, form.src!));
-    else if (srcOwn !== undefined) lowerAddress(srcOwn, Field.Src0, steps);
-    if (typeof dstOwn === 'number') steps.push(lowerWord(dstOwn, Field.Dst0, form.dst!));
-    else if (dstOwn !== undefined) lowerAddress(dstOwn, Field.Dst0, steps);
-    for (let i = 0; i < shared.length; i++) {
-      const step = shared[i]!;
-      if (i !== portAt) steps.push(step);
-      else if (step.kind === 'equal') {
-        steps.push({ kind: 'equal', slot: step.slot, mask: step.mask, value: rule.port });
-      }
-    }
+    if (src !== undefined) lowerAddress(src, Field.Src0, steps);
+    if (dst !== undefined) lowerAddress(dst, Field.Dst0, steps);
+    shared.forEach((step, i) => {
+      steps.push(i === portAt ? portStep(step, rule) : step);
+    });
     return steps;
   }
 
@@ -100,13 +108,18 @@ export class Lowering {
       if (isPlain(part) && part.plain === 'port') portAt = steps.length;
       ordinal = lowerMatch(use, this.family, ordinal, steps);
     });
-    invariant(portAt === -1 || steps[portAt]?.kind === 'equal', 'a plain port lowers to one test for it');
     return { steps, portAt, called: calledMatches(rule, this.family) };
   }
 }
 
 function calledMatches(rule: Rule, family: Family): MatchUse[] {
   return rule.matches.filter((use) => loweredMatch(use, family) === undefined);
+}
+
+/** The form's test of a port with the rule's own. */
+function portStep(step: Step, rule: SavedRule): Step {
+  invariant(step.kind === 'equal', 'a plain port lowers to one test for it');
+  return { kind: 'equal', slot: step.slot, mask: step.mask, value: rule.port };
 }
 
 /** An IPv4 address that the rule has as a word. */

@@ -63,6 +63,8 @@ const BYTES = 4;
 const LABEL = 5;
 const RECORD_WORDS = 12;
 
+/** Of a record with a program of two or three tests. */
+const TYPICAL_WORDS = 22;
 /** Words left free for rules that patches bring before the array must grow. */
 const SPARE_WORDS = 1024;
 const NO_PLACES: readonly number[] = [];
@@ -137,6 +139,11 @@ export class RuleStore {
     this.#models[index] = undefined;
     this.#freeModels.push(index);
     pushFree(this.#freeRecords, RECORD_WORDS + (this.ints[rule + PROGRAM_SIZE]! >>> 16), rule);
+  }
+
+  /** Before a load: makes room for about so many rules. */
+  reserve(ruleCount: number): void {
+    this.#resize(this.#used + ruleCount * TYPICAL_WORDS + SPARE_WORDS);
   }
 
   /** After a load: gives back the room that growing took in advance, but for some. */

@@ -68,6 +68,7 @@ export class Shape {
 
 export interface ShapedKey {
   readonly shape: Shape;
+  /** A word for each slot; what stands behind them means nothing. */
   readonly key: readonly number[];
 }
 
@@ -86,7 +87,9 @@ const NOTHING_LEFT: readonly Step[] = [];
 export function placementAt(steps: readonly Step[], level: number, root: Shape): Placement | undefined {
   const { srcUnit, dstUnit, ranges, others } = LEVELS[level]!;
   let shape = root;
-  const key: number[] = [];
+  // As long as it can be: arrays that grow by push() take room for 17.
+  const key = new Array<number>(steps.length);
+  let count = 0;
   let rest = NOTHING_LEFT as Step[]; // replaced before the first push
   let blocks: readonly Block[] = [];
   let blockSlot = -1;
@@ -100,7 +103,7 @@ export function placementAt(steps: readonly Step[], level: number, root: Shape):
       const mask = roundedMask(slot, step.mask, srcUnit, dstUnit, others);
       if (mask !== 0 && slot !== blockSlot && !shape.slots.includes(slot)) {
         shape = shape.with(slot, mask);
-        key.push(step.value & mask);
+        key[count++] = step.value & mask;
         if (mask === step.mask) continue;
       }
     } else if (open && ranges && step.kind === 'ranges' && !step.invert && blockSlot === -1) {
@@ -119,7 +122,7 @@ export function placementAt(steps: readonly Step[], level: number, root: Shape):
   if (blockSlot === -1) return shape === root ? undefined : { keys: [{ shape, key }], rest };
   const keys = blocks.map(({ value, mask }): ShapedKey => {
     // A block of everything tests nothing.
-    return mask === 0 ? { shape, key } : { shape: shape.with(blockSlot, mask), key: [...key, value] };
+    return mask === 0 ? { shape, key } : { shape: shape.with(blockSlot, mask), key: [...key.slice(0, count), value] };
   });
   if (keys.some((one) => one.shape === root)) return undefined;
   return { keys, rest };

@@ -84,7 +84,12 @@ export class CompiledTable {
     this.name = table.name;
     this.names = new DeviceNames(env.host);
     this.store = new RuleStore(env, this.names);
-    for (const chain of table.chains.values()) this.#addChain(chain);
+    let ruleCount = 0;
+    for (const chain of table.chains.values()) {
+      this.#addChain(chain);
+      ruleCount += chain.rules.length;
+    }
+    this.store.reserve(ruleCount);
     for (const chain of table.chains.values()) this.#fill(this.chain(chain.name), chain.rules);
     this.store.trim();
   }
