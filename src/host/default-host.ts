@@ -40,6 +40,7 @@ export interface DefaultHost {
 export function makeDefaultHost(options: DefaultHostOptions): DefaultHost {
   const faults: string[] = [];
   const assumed: string[] = [];
+  const sysctl = new Map<string, string>();
   const addresses = new Map<string, AddressConfig[]>();
   for (const text of options.addresses ?? []) {
     const made = parseAddressOption(text);
@@ -54,6 +55,10 @@ export function makeDefaultHost(options: DefaultHostOptions): DefaultHost {
   }
   const names = [...new Set([...options.devices, ...addresses.keys(), ...routed.map((r) => r.device)])];
   const others = names.filter((name) => name !== 'lo');
+  if (others.length === 0) {
+    others.push('eth0');
+    assumed.push('the host has one interface, eth0');
+  }
   const devices: DeviceConfig[] = [
     loopback(),
     ...others.map((name, i) => deviceOf(name, i, options, addresses.get(name) ?? [])),
@@ -62,7 +67,9 @@ export function makeDefaultHost(options: DefaultHostOptions): DefaultHost {
     for (const device of devices) markSecondary(device, family);
   }
   if (![...addresses.values()].some((list) => list.length > 0)) {
-    assumed.push('the host has no address but those of lo: --addr IFACE=ADDR/LEN gives one');
+    assumed.push(
+      'the host has no address but those of lo, so it forwards what comes in: --addr IFACE=ADDR/LEN gives one',
+    );
   }
   const routes = [
     ...routesOfAddresses({ devices }, 4),
@@ -71,7 +78,7 @@ export function makeDefaultHost(options: DefaultHostOptions): DefaultHost {
   ];
   for (const family of [4, 6] as const) addAssumedDefault(family, devices, routes, assumed);
   assumed.push('forwarding is on, and so is every kernel setting at its default');
-  return { config: { devices, routes, neighbours: [], sysctl: new Map() }, faults, assumed };
+  return { config: { devices, routes, neighbours: [], sysctl }, faults, assumed };
 }
 
 /** Without a word about routes, what is not local goes by the only device there is, or by the last of several. */

@@ -97,7 +97,7 @@ export class ReplaySession {
     const { totals } = this;
     totals.records++;
     totals.captures[capture]!.records++;
-    if (totals.firstUs === 0) totals.firstUs = record.timeUs;
+    if (totals.firstUs === 0) this.#start(record.timeUs);
     if (record.timeUs > totals.lastUs) totals.lastUs = record.timeUs;
     const skipped = this.#source.take(capture, record);
     if (skipped !== undefined) {
@@ -123,6 +123,13 @@ export class ReplaySession {
       return;
     }
     this.#replayOutgoing(capture, record);
+  }
+
+  /** Connections that the host had live on from when they were listed, if that was before the capture. */
+  #start(firstUs: number): void {
+    this.totals.firstUs = firstUs;
+    const listedUs = this.#host.config.timeUs;
+    if (listedUs !== undefined && listedUs < firstUs) this.#host.clock.advanceTo(listedUs);
   }
 
   /** After the last record. `untilUs`: time goes on to there (a listing taken later), running timers. */

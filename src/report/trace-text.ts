@@ -84,6 +84,8 @@ export class TraceStory implements TraceSink {
   readonly #paint: Paint;
   readonly #options: TraceTextOptions;
   readonly #conntrack: Conntrack;
+  /** The event at hand is about an answer: one that went out by lo comes in again after its cause is done. */
+  #isAnswer = false;
   /** The packet itself, and answers within answers. */
   readonly #places: Place[] = [newPlace()];
   readonly #tuple: TupleView = { address: new Uint32Array(8), protocol: 0, srcPort: 0, dstPort: 0 };
@@ -106,6 +108,7 @@ export class TraceStory implements TraceSink {
     const paint = this.#paint;
     return {
       step: (packet, hook, kind, table, verdict) => {
+        this.#isAnswer = packet.origin === 'answer';
         const name = HOOK_CHAINS[hook];
         if (verdict === undefined) {
           // Between the steps the host itself changes packets: forwarding takes one off the TTL.
@@ -126,6 +129,7 @@ export class TraceStory implements TraceSink {
         this.#tellChanges(packet);
       },
       routed: (packet) => {
+        this.#isAnswer = packet.origin === 'answer';
         const way = this.#wayOf(packet);
         this.#head('', 'routing', `${describeAddress(packet.family, packet.f, Field.Dst0)} ${way}`);
         this.#note({ step: 'routed', way, device: deviceName(packet.outDevice) });
@@ -145,6 +149,7 @@ export class TraceStory implements TraceSink {
       answered: () => {
         this.#flush();
         if (this.#places.length > 1) this.#places.pop();
+        this.#isAnswer = this.#places.length > 1;
         this.#note({ step: 'answered' });
       },
       sent: (frame) => {
@@ -154,9 +159,11 @@ export class TraceStory implements TraceSink {
         const again = frame.packet.routeType === RTN_LOCAL ? ', and comes in by it' : '';
         this.#head('', 'sent', paint.green(`by ${device}${again}: ${look.words}, ${describeDetails(look)}`));
         this.#note({ step: 'sent', device, packet: look.words, length: look.length });
-        if (frame.origin !== 'answer') this.#end(`sent by ${device}: ${look.words}, ${describeDetails(look)}`);
+        if (frame.origin === 'answer') this.#end(`answered by ${device}: ${look.words}, ${describeDetails(look)}`);
+        else if (again === '') this.#end(`sent by ${device}: ${look.words}, ${describeDetails(look)}`);
       },
       delivered: (packet) => {
+        this.#isAnswer = packet.origin === 'answer';
         const look = this.#look(packet);
         this.#place.before = undefined;
         this.#head('', 'delivered', paint.green(`to the host itself: ${look.words}, ${describeDetails(look)}`));
@@ -166,6 +173,7 @@ export class TraceStory implements TraceSink {
       },
       dropped: (packet, place, reason, cause) => {
         this.#flush();
+        this.#isAnswer = packet.origin === 'answer';
         const where = typeof place === 'number' ? HOOK_CHAINS[place] : place;
         this.#place.before = undefined;
         this.#note({ step: 'dropped', place: where, reason, packet: describePacket(packet) });
@@ -364,7 +372,7 @@ export class TraceStory implements TraceSink {
   }
 
   #say(text: string): void {
-    this.lines.push('  │ '.repeat(this.#places.length - 1) + text);
+    this.lines.push('  │ '.repeat(Math.max(this.#places.length - 1, this.#isAnswer ? 1 : 0)) + text);
   }
 
   #note(step: object): void {

@@ -23,7 +23,7 @@ import {
 import { paintFor } from '../colour.js';
 import { EXIT_BAD_INPUT, Failure } from '../failure.js';
 import { addHostOptions, buildEngineOf, type HostInputOptions, readHostInput } from '../host-input.js';
-import { OutputFile, printMessage, printResult } from '../output.js';
+import { OutputFile, printDiagnostics, printMessage, printResult } from '../output.js';
 import { startProgress } from '../progress.js';
 
 interface Options extends HostInputOptions {
@@ -113,6 +113,7 @@ async function run(
     hz: options.hz,
     assumeNeighbours: input.isPlain,
   });
+  printDiagnostics(made.host.diagnostics);
   const before = [input.ruleSet4, input.ruleSet6].filter((r): r is RuleSet => r !== undefined);
   const writer = options.write === undefined ? undefined : new FrameWriter(options.write);
   const sinks: SessionSinks = {};

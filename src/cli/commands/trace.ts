@@ -36,6 +36,8 @@ interface Options extends HostInputOptions {
 
 /** Room before the IP packet for a link header. */
 const HEADROOM = 64;
+/** When a described packet comes, where the bundle does not say its time: 2023-11-14. */
+const A_MOMENT_US = 1_700_000_000_000_000;
 
 export function register(program: Command): void {
   const command = program
@@ -60,7 +62,8 @@ export function register(program: Command): void {
       'after',
       `
 A packet in words: PROTOCOL SOURCE[:PORT] > DESTINATION[:PORT] [words]
-  words: TCP flags (syn, ack, …), echo-request, local (sent by the host itself), df,
+  words: TCP flags (syn, ack, …), echo-request, local (sent by the host itself, as
+  all with its own source address unless in= is said), df,
   in=IFACE ttl= tos= mark= len= seq= ack= win= mss= id= type= code=
 
 Examples:
@@ -87,16 +90,19 @@ async function trace(rulesPath: string, packetText: string | undefined, options:
   const input = readHostInput(rulesPath, options, named === undefined ? [] : [named], new Set());
   const made = makeHost(input, options);
   const { host } = made;
+  // Limits on answers fill up with time: at the beginning of all time there would be none.
+  host.clock.advanceTo(input.config.timeUs ?? A_MOMENT_US);
   const story = listen(made, options);
-  const frame = frameOf(packet, host, named);
+  const isOwn = packet.isLocal || (named === undefined && isOwnAddress(host, packet));
+  const frame = frameOf(packet, isOwn, host, named);
   const view = new Packet();
   view.attach(frame.bytes, frame.view);
   if (frame.family === 4) view.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd);
   else view.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
-  const how = packet.isLocal ? "the host's own" : `in by ${host.devices.at(frame.device)?.name ?? '?'}`;
+  const how = isOwn ? "the host's own" : `in by ${host.devices.at(frame.device)?.name ?? '?'}`;
   const before = lookAt(view, -1);
   tell(story, options, `${before.words}, ${describeDetails(before)}`, how, input.assumed, () => {
-    if (packet.isLocal) host.sendLocal(frame);
+    if (isOwn) host.sendLocal(frame);
     else host.receive(frame);
   });
 }
@@ -167,7 +173,7 @@ const toldBefore = (cause: number | undefined): string =>
     : `the host sent it when packet ${cause} came: trace that one (--packet ${cause})`;
 
 function makeHost(input: HostInput, options: Options): ReplayHost {
-  return makeReplayHost(input.config, {
+  const made = makeReplayHost(input.config, {
     ruleSet4: input.ruleSet4,
     ruleSet6: input.ruleSet6,
     buildEngine: referenceEngine,
@@ -175,6 +181,8 @@ function makeHost(input: HostInput, options: Options): ReplayHost {
     hz: options.hz,
     assumeNeighbours: input.isPlain,
   });
+  printDiagnostics(made.host.diagnostics);
+  return made;
 }
 
 function listen(made: ReplayHost, options: Options): TraceStory {
@@ -211,14 +219,25 @@ function tell(
   printResult(`${lines.join('\n')}\n`);
 }
 
+/** Nobody else may send with the host's own address: such a packet is the host's own, unless an interface is named. */
+function isOwnAddress(host: Host, packet: DescribedPacket): boolean {
+  const { src, family } = packet.ip;
+  return host.devices.list.some(
+    (device) =>
+      (family === 4 && device?.isLoopback === true && src[0] >>> 24 === 127) ||
+      (family === 4 ? device?.addresses4 : device?.addresses6)?.some((a) => a.address.every((w, i) => w === src[i])) ===
+        true,
+  );
+}
+
 /** The described packet as a frame on the device that it comes in by: the one named, or the one that its source is behind. */
-function frameOf(packet: DescribedPacket, host: Host, named: string | undefined): InFrame {
+function frameOf(packet: DescribedPacket, isOwn: boolean, host: Host, named: string | undefined): InFrame {
   const size = sizeOf(packet.ip);
   const bytes = new Uint8Array(HEADROOM + size + HEADROOM);
   emitIp(packet.ip, bytes, HEADROOM);
   let device = named === undefined ? 0 : host.deviceIndex(named);
   if (named !== undefined && device === 0) throw new Failure(`error: the host has no interface "${named}"`);
-  if (device === 0) device = host.deviceTowards(packet.ip.family, packet.isLocal ? packet.ip.dst : packet.ip.src);
+  if (device === 0) device = host.deviceTowards(packet.ip.family, isOwn ? packet.ip.dst : packet.ip.src);
   if (device === 0) throw new Failure('error: no route tells the interface of the packet: say it with --in IFACE');
   return {
     bytes,
