@@ -23,8 +23,9 @@ export interface OptionSpec {
   /** May be given more than once. Default false: "can only be used once". */
   readonly many?: boolean;
   /**
-   * A value of this form, as the only option and not inverted, is always good (an endpoint: in a rule for TCP or UDP); `check`
-   * does not look at it, and a match with it lowers: `port` to the one test of a field for it, `text` to none. So the value need not be made at load.
+   * A value of this form, as the only option and not inverted, is always good (an endpoint: in a rule for TCP
+   * or UDP); `check` and `needs` do not look at it; a match with it lowers: `port` to the one test of a field for it,
+   * `text` to none. So the value need not be made at load.
    * Forms: 0–65535; printable ASCII without `"` and `\`, 1 to 255 characters; IPv4 address and port, `a.b.c.d:p`.
    */
   readonly plain?: 'port' | 'text' | 'endpoint';

@@ -21,6 +21,7 @@ import {
   type TableName,
 } from '../net/netfilter.js';
 import type { Rule, RuleSet } from '../ruleset/model.js';
+import { type RuleForm, SavedRule } from '../ruleset/saved-rule.js';
 import { Field } from '../wire/field.js';
 import type { Packet } from '../wire/packet.js';
 import type { DropReason } from './drop-reason.js';
@@ -241,8 +242,17 @@ function needsOf(ruleSet: RuleSet): { tracking: boolean; reassembly: boolean } {
     tracking ||= need === 'conntrack';
     reassembly ||= need === 'defrag';
   };
+  const seen = new Set<RuleForm>();
   const visit = (rule: Rule) => {
-    for (const { ext, value } of rule.matches) note(ext.needs?.(value));
+    if (rule instanceof SavedRule) {
+      // What rules of a form have in common is looked at once.
+      const known = seen.has(rule.form);
+      if (known && rule.targetOwn?.kind !== 'extension') return;
+      seen.add(rule.form);
+      if (!known) for (const { ext, value } of rule.matches) note(ext.needs?.(value));
+    } else {
+      for (const { ext, value } of rule.matches) note(ext.needs?.(value));
+    }
     if (rule.target.kind === 'extension') note(rule.target.use.ext.needs?.(rule.target.use.value));
   };
   for (const table of ruleSet.tables) for (const chain of table.chains.values()) chain.rules.forEach(visit);
