@@ -26,6 +26,7 @@ export const ICMP_PARAMETERPROB = 12;
 export const ICMP_TIMESTAMP = 13;
 export const ICMP_TIMESTAMPREPLY = 14;
 const NR_ICMP_TYPES = 18;
+const MULTICAST_TTL = 1;
 const ICMP_FRAG_NEEDED = 4;
 /** Bit n: type n is an error. */
 const ERROR_TYPES = [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12].reduce((bits, type) => bits | (1 << type), 0);
@@ -284,7 +285,9 @@ export class Answers4 {
     view.setUint8(at + 1, tos);
     view.setUint16(at + 2, headerSize + size);
     view.setUint16(at + 4, id);
-    view.setUint8(at + 8, hopLimit !== 0 ? hopLimit : this.#settings.defaultTtl);
+    // A group's answer may still be sent on to one host, where OUTPUT translates it.
+    const unicastTtl = hopLimit !== 0 ? hopLimit : this.#settings.defaultTtl;
+    view.setUint8(at + 8, answer.routeType === RTN_MULTICAST ? MULTICAST_TTL : unicastTtl);
     view.setUint8(at + 9, protocol);
     view.setUint32(at + 12, source);
     view.setUint32(at + 16, destination);

@@ -697,10 +697,10 @@ export class Host {
       }
       return true;
     }
-    const { refused, wrongAt } = this.#reassembly;
+    const { refused, wrongAt, wrongCode } = this.#reassembly;
     if (wrongAt >= 0) {
       if (gatherer !== 'local-deliver') return true;
-      this.#answers6.sendError(p, ICMPV6_PARAMPROB, 0, wrongAt);
+      this.#answers6.sendError(p, ICMPV6_PARAMPROB, wrongCode, wrongAt);
     }
     if (refused !== undefined) this.#drop(p, 'reassembly', refused);
     else {

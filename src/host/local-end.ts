@@ -100,13 +100,26 @@ export class LocalEnd {
     return 'closed port';
   }
 
+  /** As UDP, but the length is the checksum's coverage, and there must be a checksum. Kernel: udplite_rcv(). */
+  #udplite(p: HostPacket): DropReason | undefined {
+    if (p.l4State !== L4_OK) return 'bad transport header';
+    if (p.view.getUint16(p.l4Off + 4) > p.l4Length) return 'bad transport header';
+    if (p.view.getUint16(p.l4Off + 6) === 0 || isWrong(p, p.l4Length)) return 'bad transport checksum';
+    if (p.routeType === RTN_BROADCAST || p.routeType === RTN_MULTICAST) return 'no socket';
+    forgetConnection(p);
+    if (p.family === 4) this.#answers4.sendError(p, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH);
+    else this.#answers6.sendError(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH);
+    return 'closed port';
+  }
+
   #other4(p: HostPacket): DropReason | undefined {
     switch (p.protocol) {
       case IPPROTO_ICMP:
         return this.#icmp(p);
+      case IPPROTO_UDPLITE:
+        return this.#udplite(p);
       case IPPROTO_IGMP:
       case IPPROTO_PIM:
-      case IPPROTO_UDPLITE:
         return undefined;
       default:
         this.#answers4.sendError(p, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH);
@@ -137,9 +150,10 @@ export class LocalEnd {
     switch (p.protocol) {
       case IPPROTO_ICMPV6:
         return this.#icmp6(p);
+      case IPPROTO_UDPLITE:
+        return this.#udplite(p);
       case IPPROTO_NONE:
       case IPPROTO_PIM:
-      case IPPROTO_UDPLITE:
         return undefined;
       default:
         this.#answers6.sendError(p, ICMPV6_PARAMPROB, ICMPV6_UNK_NEXTHDR, namingByte(p, p.l4Off) - p.l3Off);

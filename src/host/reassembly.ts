@@ -5,7 +5,9 @@
  */
 import type { Clock } from '../base/clock.js';
 import { checksumOf, sumBytes } from '../net/checksum.js';
+import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
+import { L4_BROKEN } from '../wire/packet.js';
 import type { DropReason } from './drop-reason.js';
 import { ETHERNET_SIZE, HEADROOM, type HostPacket } from './host-packet.js';
 import { namingByte } from './ip6-option.js';
@@ -62,6 +64,8 @@ const MAX_DISTANCE = 64;
 /** Where the IPv6 header holds the payload's length. */
 const PAYLOAD_LENGTH_OFF = 4;
 
+const ICMPV6_HDR_INCOMP = 3;
+
 const ECN_NOT_ECT = 1;
 const ECN_CE = 8;
 
@@ -80,6 +84,8 @@ export class Reassembly {
    * destination answers with a parameter problem. -1: no such thing.
    */
   wrongAt = -1;
+  /** Code of that parameter problem. */
+  wrongCode = 0;
 
   constructor(clock: Clock, memoryLimit: number, time4Ms: number, time6Ms: number) {
     this.#clock = clock;
@@ -99,8 +105,14 @@ export class Reassembly {
   gather(packet: HostPacket, gatherer: Gatherer): boolean {
     this.refused = undefined;
     this.wrongAt = -1;
+    this.wrongCode = 0;
     if (packet.isCut) return this.#refuse('fragment cut by the capture');
     if (packet.family === 6 && packet.fragmentHeaderOff + 8 > packet.end) return this.#refuse('bad fragment');
+    if (packet.family === 6 && isHeaderCut(packet)) {
+      this.wrongAt = 0;
+      this.wrongCode = ICMPV6_HDR_INCOMP;
+      return this.#refuse('bad fragment');
+    }
     if (this.#memory > this.#memoryLimit) return this.#refuse('fragment memory full');
     const queue = this.#queueOf(packet, gatherer);
     const verdict = packet.family === 4 ? this.#insert4(queue, packet) : this.#insert6(queue, packet);
@@ -314,6 +326,14 @@ export class Reassembly {
     if (!packet.parse(queue.family, HEADROOM, HEADROOM + size, HEADROOM + size)) return this.#refuse('bad fragment');
     return true;
   }
+}
+
+/** The first piece does not hold the whole transport header. Kernel: ipv6frag_thdr_truncated(). */
+function isHeaderCut(packet: HostPacket): boolean {
+  if (packet.f[Field.FragOff]! !== 0 || packet.l4State === L4_BROKEN) return false;
+  const { protocol } = packet;
+  const size = protocol === IPPROTO_TCP ? 20 : protocol === IPPROTO_UDP || protocol === IPPROTO_ICMPV6 ? 8 : 1;
+  return packet.l4Off + size > packet.wireEnd;
 }
 
 /** Puts the first piece of a queue back into a packet, as it came; false if it has not come. */
