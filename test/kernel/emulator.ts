@@ -1,18 +1,18 @@
 /** chainwalk as the other host: the same bundle, rules and packets, the same outcome in the same words. */
 import { readFileSync } from 'node:fs';
 import { renderDiagnostic } from '../../src/base/diagnostic.js';
+import type { Source } from '../../src/base/source.js';
 import { printEntries } from '../../src/conntrack/print.js';
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
 import type { BuildEngine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/reference/walk.js';
+import { parseBundle } from '../../src/host/bundle.js';
 import { Host } from '../../src/host/host.js';
 import type { HostConfig } from '../../src/host/host-config.js';
-import { parseSysctl } from '../../src/host/sysctl.js';
 import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
-import { hostUnderTest } from './host-under-test.js';
 import { LOCAL, type SentFrame } from './kernel.js';
 import { Searches } from './port-search.js';
 import { LINKS } from './topology.js';
@@ -33,10 +33,17 @@ const MOST_SEARCHES = 40;
 
 let config: HostConfig | undefined;
 
+/** What test/regression/bundle says of the host under test (run.ts --bundle writes it). */
 function hostConfig(): HostConfig {
   if (config === undefined) {
-    const sysctl = readFileSync(new URL('../regression/bundle/sysctl', import.meta.url), 'utf8');
-    config = hostUnderTest(parseSysctl(sysctl));
+    const files = new Map<string, Source>();
+    for (const name of ['addr.json', 'route.json', 'route6.json', 'neigh.json', 'sysctl']) {
+      files.set(name, { name, text: readFileSync(new URL(`../regression/bundle/${name}`, import.meta.url), 'utf8') });
+    }
+    const bundle = parseBundle(files);
+    const error = bundle.diagnostics.find((d) => d.severity === 'error');
+    if (error !== undefined) throw new Error(`bug: ${renderDiagnostic(error)}`);
+    config = bundle.config;
   }
   return config;
 }

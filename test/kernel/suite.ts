@@ -70,6 +70,7 @@ class Suite {
   readonly evidence = new Evidence();
   readonly failures: Failure[] = [];
   readonly #logLock = new Mutex();
+  readonly #turns = new Map<Kernel, Mutex>();
   #nextChunk = 0;
   /** Cases handed out to jobs. */
   #taken = 0;
@@ -133,6 +134,8 @@ class Suite {
       failure = found;
       throw new CaseFailed(found.differences[0]!.text);
     };
+    const turn = this.#turns.get(kernel) ?? new Mutex();
+    this.#turns.set(kernel, turn);
     const count = (record: CaseRecord) => {
       if (failure !== undefined) return;
       this.passed++;
@@ -141,7 +144,7 @@ class Suite {
     const name = `seed ${this.#options.seed}, chunk ${chunk}`;
     const property: fc.IAsyncProperty<[string]> | fc.IAsyncProperty<[CaseSpec]> = this.#options.wrong
       ? fc.asyncProperty(arbWrongRules(kernel.family), async (rules) => {
-          const load = () => loadWrong(kernel, rules, name);
+          const load = () => turn.hold(() => loadWrong(kernel, rules, name));
           const record = await load();
           await judged(record, load);
           count(record);
@@ -156,7 +159,9 @@ class Suite {
             count(record);
           };
           const logs = LOGGING.some((l) => usesOf(spec.rules).has(l));
-          await (logs && this.#options.log ? this.#logLock.hold(run) : run());
+          // A case that shrinking has given up may still be on its way: one at a time in each namespace.
+          const alone = () => turn.hold(run);
+          await (logs && this.#options.log ? this.#logLock.hold(alone) : alone());
         });
     const result = await fc.check<unknown>(property as fc.IAsyncProperty<unknown>, {
       seed,
