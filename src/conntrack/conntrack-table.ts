@@ -51,8 +51,8 @@ export class ConntrackTable implements Conntrack {
   }
 
   /**
-   * Follows a TCP packet with ACK alone (or ACK and PSH) whose entry and direction it has already. False: its connection is not in
-   * the state for that, or it does not fit; then nothing has changed. Per packet: allocates nothing.
+   * Follows a TCP packet with ACK alone (or ACK and PSH) whose entry and direction it has already, and whose checksum the caller has
+   * verified. False: its connection is not in the state for that, or it does not fit; then nothing has changed. Allocates nothing.
    */
   followAck(packet: Packet, off: number): boolean {
     return this.#tracker.tcp.followAck(packet, off);

@@ -10,7 +10,6 @@ import {
   IPS_CONFIRMED,
   IPS_FIXED_TIMEOUT,
   IPS_SEEN_REPLY,
-  NF_INET_PRE_ROUTING,
 } from '../net/netfilter.js';
 import type { Packet } from '../wire/packet.js';
 import {
@@ -164,7 +163,7 @@ export class TcpTracker {
 
   /**
    * `track` for a packet with ACK alone (or ACK and PSH) of a confirmed connection in ESTABLISHED with both sides known: there it comes
-   * down to this. False: refused, or not such a connection; then nothing has changed.
+   * down to this. The caller has verified the checksum. False: refused, or not such a connection; then nothing has changed.
    */
   followAck(packet: Packet, off: number): boolean {
     const context = this.#context;
@@ -174,7 +173,7 @@ export class TcpTracker {
     const w = this.records.words;
     if (w[at + R.MAXWIN] === 0 || w[at + SIDE_WORDS + R.MAXWIN] === 0) return false;
     const segment = this.#segment;
-    if (!segment.read(packet, off) || hasBadChecksum(context, packet, NF_INET_PRE_ROUTING)) return false;
+    if (!segment.read(packet, off)) return false;
     const liberal = context.settings.tcpBeLiberal;
     const result = checkWindow(w, at, packet.ctDir, CLASS_ACK, segment, TCP_ESTABLISHED, liberal);
     if (result === WINDOW_INVALID) return false;

@@ -11,7 +11,7 @@
 import { WordTable } from '../base/hash-table.js';
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
 import type { WalkMemo } from '../engine/engine.js';
-import { replaceSum, wordDifference } from '../net/checksum.js';
+import { fold, replaceSum, wordDifference } from '../net/checksum.js';
 import {
   type Direction,
   IP_CT_ESTABLISHED,
@@ -23,6 +23,7 @@ import {
 import { IPPROTO_TCP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
 import { CSUM_WIRE, L4_OK } from '../wire/packet.js';
+import { sumView } from '../wire/transport-checksum.js';
 import type { Devices } from './device.js';
 import type { HostEvents, InFrame, SentFrame } from './event.js';
 import { ETHERNET_SIZE, HostPacket } from './host-packet.js';
@@ -144,10 +145,12 @@ export class FlowCache {
     if ((second & 0x3fff) !== 0 || ((third >>> 16) & 255) !== IPPROTO_TCP) return false;
     const src = view.getUint32(l3Off + 12);
     const dst = view.getUint32(l3Off + 16);
-    if (!isWhole(first, second, third, src, dst)) return false;
+    const addresses = halves(src) + halves(dst);
+    if (fold(addresses + halves(first) + halves(second) + halves(third)) !== 0xffff) return false;
     const l4Off = l3Off + IP_SIZE;
     const ports = view.getUint32(l4Off);
-    const flags = view.getUint8(l4Off + 13);
+    const offsetAndFlags = view.getUint32(l4Off + 12);
+    const flags = (offsetAndFlags >>> 16) & 255;
     if ((flags & ~TCP_PSH) !== TCP_ACK) return false;
 
     const key = this.#key;
@@ -173,6 +176,12 @@ export class FlowCache {
     }
     if (entries.nowUs >= entries.deadlineUs[entry]! || length > flows[flow + MTU]!) return false;
 
+    const checksumAndUrgent = view.getUint32(l4Off + 16);
+    let sum = addresses + IPPROTO_TCP + length - IP_SIZE + halves(ports) + halves(view.getUint32(l4Off + 4));
+    sum += halves(view.getUint32(l4Off + 8)) + halves(offsetAndFlags) + halves(checksumAndUrgent);
+    if (length > IP_SIZE + TCP_SIZE) sum += sumView(view, l4Off + TCP_SIZE, l3Off + length);
+    if (fold(sum) !== 0xffff) return false;
+
     const p = this.#packet;
     const { f } = p;
     p.attach(frame.bytes, view);
@@ -197,7 +206,7 @@ export class FlowCache {
     view.setUint32(l3Off + 12, flows[flow + SRC]!);
     view.setUint32(l3Off + 16, flows[flow + DST]!);
     view.setUint32(l4Off, portsOut);
-    view.setUint16(l4Off + 16, replaceSum(view.getUint16(l4Off + 16), flows[flow + TCP_CHANGE]!));
+    view.setUint16(l4Off + 16, replaceSum(checksumAndUrgent >>> 16, flows[flow + TCP_CHANGE]!));
     const out = flows[flow + OUT_DEVICE]!;
     const device = devices.at(out)!;
     const start = l3Off - ETHERNET_SIZE;
@@ -339,10 +348,7 @@ function changeOf(before: number, after: number): number {
   return before === after ? 0 : wordDifference(before, after);
 }
 
-/** The header's checksum is right. */
-function isWhole(a: number, b: number, c: number, d: number, e: number): boolean {
-  let sum = (a >>> 16) + (a & 0xffff) + (b >>> 16) + (b & 0xffff) + (c >>> 16) + (c & 0xffff);
-  sum += (d >>> 16) + (d & 0xffff) + (e >>> 16) + (e & 0xffff);
-  sum = (sum & 0xffff) + (sum >>> 16);
-  return (sum & 0xffff) + (sum >>> 16) === 0xffff;
+/** What a word adds to a sum of 16-bit words. */
+function halves(word: number): number {
+  return (word >>> 16) + (word & 0xffff);
 }
