@@ -56,22 +56,23 @@ export class WordTable {
     }
   }
 
-  /** Stores a value (0 to 2^31 − 2) for the key, in place of an earlier one. */
-  set(key: Int32Array, value: number): void {
+  /** Stores a value (0 to 2^31 − 2) for the key, in place of an earlier one, which it returns; -1: there was none. */
+  set(key: Int32Array, value: number): number {
     const at = this.#slotOf(key) * (this.width + 1);
     const slots = this.#slots;
-    if (slots[at] !== 0) {
+    const stored = slots[at]!;
+    if (stored !== 0) {
       slots[at] = value + 1;
-      return;
+      return stored - 1;
     }
     if (this.#count + 1 > (this.#mask + 1) * MAX_LOAD) {
       this.#grow();
-      this.set(key, value);
-      return;
+      return this.set(key, value);
     }
     slots[at] = value + 1;
     for (let i = 0; i < this.width; i++) slots[at + 1 + i] = key[i]!;
     this.#count++;
+    return -1;
   }
 
   /** Forgets the key; false if it was not there. */

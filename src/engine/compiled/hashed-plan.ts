@@ -72,15 +72,15 @@ export class HashedPlan {
     rules: readonly number[],
     steps: readonly (readonly Step[])[],
     root: Shape,
-    placed: readonly (Placed | undefined)[],
+    placed: readonly (Placement | undefined)[],
   ) {
     this.#store = store;
     this.#root = root;
     const keyCounts = new Map<Shape, number>();
     let entryCount = 0;
     for (const chosen of placed) {
-      for (const { shape } of chosen?.placement.keys ?? []) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
-      entryCount += chosen?.placement.keys.length ?? 0;
+      for (const { shape } of chosen?.keys ?? []) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
+      entryCount += chosen?.keys.length ?? 0;
     }
     this.#entries = new Int32Array(2 * entryCount);
     const left = rules.map((_, i) => i).filter((i) => placed[i] === undefined);
@@ -94,15 +94,15 @@ export class HashedPlan {
       const rule = rules[i]!;
       const chosen = placed[i];
       if (chosen === undefined) continue;
-      store.setProgram(rule, chosen.placement.rest, chosen.level);
-      for (const { shape, key } of chosen.placement.keys) {
+      store.setProgram(rule, chosen.rest, chosen.level);
+      for (const { shape, key } of chosen.keys) {
         let subtable = this.#byShape.get(shape);
         if (subtable === undefined) {
           subtable = new Subtable(shape, keyCounts.get(shape)!);
           this.#byShape.set(shape, subtable);
           this.subtables.push(subtable);
         }
-        this.#link(subtable, key, rule);
+        this.#linkFirst(subtable, key, rule);
       }
     }
     this.#sortSubtables();
@@ -258,6 +258,16 @@ export class HashedPlan {
     this.#sortSubtables();
   }
 
+  /** Links a rule in front of all others. */
+  #linkFirst(subtable: Subtable, words: readonly number[], rule: number): void {
+    const entry = this.#newEntry(rule);
+    const { key } = subtable;
+    for (let i = 0; i < key.length; i++) key[i] = words[i]!;
+    this.#entries[2 * entry + 1] = subtable.heads.set(key, entry);
+    subtable.minLabel = this.#store.label(rule);
+    subtable.ruleCount++;
+  }
+
   #link(subtable: Subtable, words: readonly number[], rule: number): void {
     const label = this.#store.label(rule);
     const entry = this.#newEntry(rule);
@@ -323,14 +333,9 @@ export class HashedPlan {
   }
 }
 
-interface Placed {
-  readonly level: number;
-  readonly placement: Placement;
-}
-
 /** For each rule the finest level at which its shapes are worth a subtable, or undefined. */
-function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placed | undefined)[] {
-  const placed = new Array<Placed | undefined>(steps.length);
+function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placement | undefined)[] {
+  const placed = new Array<Placement | undefined>(steps.length);
   const worth = new Set<Shape>();
   let open = steps.map((_, i) => i);
   for (let level = 0; level < LEVELS.length && open.length > 0; level++) {
@@ -346,7 +351,7 @@ function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placed
     const left: number[] = [];
     open.forEach((rule, i) => {
       const placement = placements[i];
-      if (placement?.keys.every(({ shape }) => worth.has(shape))) placed[rule] = { level, placement };
+      if (placement?.keys.every(({ shape }) => worth.has(shape))) placed[rule] = placement;
       else left.push(rule);
     });
     open = left;

@@ -73,6 +73,7 @@ export interface ShapedKey {
 }
 
 export interface Placement {
+  readonly level: number;
   readonly keys: readonly ShapedKey[];
   /** What the key does not answer, in order. */
   readonly rest: readonly Step[];
@@ -119,13 +120,13 @@ export function placementAt(steps: readonly Step[], level: number, root: Shape):
     if (rest === NOTHING_LEFT) rest = [];
     rest.push(step);
   }
-  if (blockSlot === -1) return shape === root ? undefined : { keys: [{ shape, key }], rest };
+  if (blockSlot === -1) return shape === root ? undefined : { level, keys: [{ shape, key }], rest };
   const keys = blocks.map(({ value, mask }): ShapedKey => {
     // A block of everything tests nothing.
     return mask === 0 ? { shape, key } : { shape: shape.with(blockSlot, mask), key: [...key.slice(0, count), value] };
   });
   if (keys.some((one) => one.shape === root)) return undefined;
-  return { keys, rest };
+  return { level, keys, rest };
 }
 
 function roundedMask(slot: number, mask: number, srcUnit: number, dstUnit: number, others: boolean): number {
