@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { CaptureReader } from '../src/capture/reader.js';
 import { CaptureRecord } from '../src/capture/record.js';
 import { compiledEngine } from '../src/engine/compiled/engine.js';
-import { parseRuleSet } from '../src/ruleset/parse.js';
 import { establishedCase, floorCase, pipelineCase } from './contenders.js';
 import { pcapOf } from './frame.js';
 import { measure } from './measure.js';
 import { establish, Node, ruleSetOf } from './node.js';
+import { loadBars, measureLoading } from './parse.js';
 import { patchCase } from './patch-case.js';
-import { serviceRules, servicesNew, type Workload } from './workloads.js';
+import { servicesNew, type Workload } from './workloads.js';
 
 export interface Bar {
   readonly what: string;
@@ -31,7 +31,6 @@ type Measuring = () => Promise<Bar | undefined>;
 const PACKETS = 20_000;
 const CONNECTIONS = 1000;
 const SECONDS = 4;
-const RESTORE_RULES = 50_000;
 const MILLION = 1_000_000;
 
 interface PathCost {
@@ -146,37 +145,6 @@ function hasTool(command: string, ...args: string[]): boolean {
   }
 }
 
-async function restoreBar(): Promise<Bar | undefined> {
-  if (process.getuid?.() !== 0 || !hasTool('iptables-legacy-restore', '--version')) return undefined;
-  // One service with one endpoint is five rules, and twenty or so are there without any.
-  const text = serviceRules(Math.floor((RESTORE_RULES - 23) / 5), 1, 4);
-  const env = new Node(undefined, 4, compiledEngine);
-  const ours = fastest(5, () => {
-    const { ruleSet } = parseRuleSet({ name: 'restore', text }, { family: 4 });
-    env.host.load(4, ruleSet);
-  });
-  const name = `cwe-${process.pid}`;
-  const theirs = inScratch((folder) => {
-    const file = join(folder, 'rules');
-    writeFileSync(file, text);
-    execFileSync('ip', ['netns', 'add', name]);
-    try {
-      const restore = (): unknown => execFileSync('ip', ['netns', 'exec', name, 'iptables-legacy-restore', file]);
-      return fastest(5, restore);
-    } finally {
-      execFileSync('ip', ['netns', 'del', name]);
-    }
-  });
-  return {
-    what: 'parse + compile of 50,000 rules / iptables-legacy-restore',
-    figure: ours / theirs,
-    bar: 0.5,
-    unit: '×',
-    atLeast: false,
-    note: `${ours.toFixed(0)} ms against ${theirs.toFixed(0)} ms`,
-  };
-}
-
 async function readingBar(): Promise<Bar | undefined> {
   if (!hasTool('tcpdump', '--version')) return undefined;
   const { frames } = servicesNew(10, 2, 4, 1000);
@@ -211,9 +179,13 @@ async function readingBar(): Promise<Bar | undefined> {
 /** Measures every bar that this machine can. */
 export async function measureBars(each: (bar: Bar) => void): Promise<Bar[]> {
   const bars: Bar[] = [];
-  for (const one of [...pathBars(), patchBar, memoryBar, restoreBar, readingBar]) {
+  for (const one of [...pathBars(), patchBar, memoryBar, readingBar]) {
     const bar = await one();
     if (bar === undefined) continue;
+    bars.push(bar);
+    each(bar);
+  }
+  for (const bar of loadBars(measureLoading())) {
     bars.push(bar);
     each(bar);
   }
