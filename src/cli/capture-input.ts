@@ -10,6 +10,7 @@ import { CaptureRecord } from '../capture/record.js';
 import type { CaptureInput } from '../replay/frame-source.js';
 import { CaptureFile } from './capture-file.js';
 import { describeSystemError, Failure } from './failure.js';
+import { isFolder } from './input.js';
 
 /** Records that are looked at to learn the names of a capture's interfaces. */
 const NAMES_FROM = 2000;
@@ -26,8 +27,11 @@ export function parseCaptureArguments(words: readonly string[]): CaptureArgument
   });
   if (captures.filter((c) => c.path === '-').length > 1)
     throw new Failure('error: standard input can be read as one capture only');
-  for (const { path } of captures)
-    if (path !== '-' && !existsSync(path)) throw new Failure(`${path}: no such file or directory`);
+  for (const { path } of captures) {
+    if (path === '-') continue;
+    if (!existsSync(path)) throw new Failure(`${path}: no such file or directory`);
+    if (isFolder(path)) throw new Failure(`${path}: is a directory, not a capture`);
+  }
   return captures;
 }
 

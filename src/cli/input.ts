@@ -13,9 +13,15 @@ export function readSource(path: string): Source {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path === '-' ? 0 : path);
-    if (bytes[0] === 0x1f && bytes[1] === 0x8b) bytes = gunzipSync(bytes, { maxOutputLength: MAX_TEXT_SIZE });
   } catch (error) {
     throw new Failure(describeSystemError(path, error));
+  }
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    try {
+      bytes = gunzipSync(bytes, { maxOutputLength: MAX_TEXT_SIZE });
+    } catch (error) {
+      throw new Failure(describeSystemError(`${path}: gzip`, error));
+    }
   }
   if (bytes.length > MAX_TEXT_SIZE) throw new Failure(`${path}: larger than ${MAX_TEXT_SIZE} bytes`);
   return { name: path === '-' ? '<stdin>' : path, text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) };

@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import pc from 'picocolors';
 import { type Diagnostic, renderDiagnostic } from '../base/diagnostic.js';
+import { positionOf } from '../base/source.js';
 import { describeSystemError, Failure } from './failure.js';
 
 /** Writes all of it, also where the reader of a pipe is slow. A reader that went away ends the program quietly. */
@@ -27,15 +28,26 @@ export function printMessage(text: string): void {
   writeAll(2, new TextEncoder().encode(`${text}\n`));
 }
 
-/** Prints diagnostics to stderr, at most `limit` of them, and says how many more there are. */
+/** Faults shown of one line: one that is cut into many pieces has one for each. */
+const SHOWN_OF_A_LINE = 3;
+
+/** Prints diagnostics to stderr, at most `limit` of them and few of each line, and says how many more there are. */
 export function printDiagnostics(diagnostics: readonly Diagnostic[], limit = 50): void {
-  for (const d of diagnostics.slice(0, limit)) {
+  const ofLine = new Map<string, number>();
+  let shown = 0;
+  for (const d of diagnostics) {
+    if (shown === limit) break;
+    const line = `${d.span.source.name}:${positionOf(d.span.source, d.span.start).line}`;
+    const before = ofLine.get(line) ?? 0;
+    ofLine.set(line, before + 1);
+    if (before >= SHOWN_OF_A_LINE) continue;
+    shown++;
     const [head = '', ...rest] = renderDiagnostic(d).split('\n');
     const paint = d.severity === 'error' ? pc.red : pc.yellow;
     const colours = process.stderr.isTTY === true && pc.isColorSupported;
     printMessage([colours ? head.replace(`${d.severity}:`, paint(`${d.severity}:`)) : head, ...rest].join('\n'));
   }
-  if (diagnostics.length > limit) printMessage(`… and ${diagnostics.length - limit} more`);
+  if (diagnostics.length > shown) printMessage(`… and ${diagnostics.length - shown} more`);
 }
 
 /** A file that grows in pieces; `-` is stdout. */

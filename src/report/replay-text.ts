@@ -17,6 +17,8 @@ export interface SummaryOptions {
 }
 
 const grouped = (n: number | bigint): string => n.toLocaleString('en-US');
+/** `1 packet`, `2 packets`. */
+const counted = (n: number, thing: string): string => `${grouped(n)} ${thing}${n === 1 ? '' : 's'}`;
 
 function columns(rows: readonly (readonly string[])[], right: readonly number[]): string[] {
   const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]!.length))) ?? [];
@@ -82,7 +84,7 @@ export function printReplaySummary(
   const seconds = (totals.lastUs - totals.firstUs) / 1e6;
   const devices = [...new Set(totals.captures.map((c) => c.name))].join(', ');
   lines.push(
-    `${paint.bold(`${grouped(totals.replayed)} packets replayed`)} of ${grouped(totals.records)} records in ${seconds.toFixed(3)} s of capture (${devices})`,
+    `${paint.bold(`${counted(totals.replayed, 'packet')} replayed`)} of ${counted(totals.records, 'record')} in ${seconds.toFixed(3)} s of capture (${devices})`,
   );
   const { outcomes } = totals;
   const outcomeRows = [
@@ -105,7 +107,7 @@ export function printReplaySummary(
     );
   }
   if (totals.answers > 0)
-    lines.push(`  ${grouped(totals.answers)} answers made by the host itself (ICMP errors, resets, echo replies)`);
+    lines.push(`  ${counted(totals.answers, 'answer')} made by the host itself (ICMP errors, resets, echo replies)`);
 
   if (totals.drops.size > 0) {
     lines.push('', paint.bold('Dropped or rejected by'));
@@ -122,21 +124,24 @@ export function printReplaySummary(
   const { agreement } = totals;
   if (agreement.exact + agreement.loose + agreement.own + agreement.unexplained > 0) {
     lines.push('', paint.bold('Agreement with the capture'));
-    lines.push(
-      `  ${grouped(agreement.exact + agreement.loose)} captured frames sent by the emulator too${agreement.loose > 0 ? `, ${grouped(agreement.loose)} of them but for what the kernel chooses freely` : ', every byte'}`,
-    );
+    const confirmed = agreement.exact + agreement.loose;
+    const how =
+      agreement.loose > 0
+        ? `, ${grouped(agreement.loose)} of them but for what the kernel chooses freely`
+        : ', every byte';
+    if (confirmed > 0) lines.push(`  ${counted(confirmed, 'captured frame')} sent by the emulator too${how}`);
     if (agreement.own > 0)
       lines.push(`  ${grouped(agreement.own)} the host's own, replayed from OUTPUT (as POSTROUTING had left them)`);
     if (agreement.unexplained > 0)
-      lines.push(paint.red(`  ${grouped(agreement.unexplained)} captured frames that nothing explains`));
+      lines.push(paint.red(`  ${counted(agreement.unexplained, 'captured frame')} that nothing explains`));
     if (agreement.sentOnly > 0)
-      lines.push(paint.red(`  ${grouped(agreement.sentOnly)} frames that only the emulator sent`));
+      lines.push(paint.red(`  ${counted(agreement.sentOnly, 'frame')} that only the emulator sent`));
   }
 
   if (totals.connections.size > 0) {
     const list = [...totals.connections.values()].sort((a, b) => b.count - a.count);
     const count = list.reduce((sum, c) => sum + c.count, 0) + totals.unlistedConnections;
-    lines.push('', paint.bold(`${grouped(count)} new connections`));
+    lines.push('', paint.bold(counted(count, 'new connection')));
     const rows = list
       .slice(0, TOP_CONNECTIONS)
       .map((c) => [`  ${grouped(c.count)}`, c.original, c.translated === undefined ? '' : `→ ${c.translated}`]);
@@ -156,7 +161,7 @@ export function printReplaySummary(
   const notes: string[] = [];
   for (const [reason, count] of totals.skipped) notes.push(`passed over: ${grouped(count)} ${reason}`);
   if (totals.cut > 0)
-    notes.push(`${grouped(totals.cut)} packets are cut by the snap length: done as far as their bytes reach`);
+    notes.push(`${counted(totals.cut, 'packet')} cut by the snap length: done as far as the bytes reach`);
   for (const sentence of totals.assumptions) notes.push(`assumed: ${sentence}`);
   if (notes.length > 0) lines.push('', ...notes.map((n) => paint.dim(n)));
   return `${lines.join('\n')}\n`;

@@ -1,9 +1,23 @@
 /** `chainwalk check RULES…`: would they load, and if not, why. */
 import type { Command } from 'commander';
 import { positionOf } from '../../base/source.js';
-import { EXIT_NO } from '../failure.js';
-import { printDiagnostics, printResult } from '../output.js';
+import { EXIT_BAD_INPUT, EXIT_NO, Failure } from '../failure.js';
+import { printDiagnostics, printMessage, printResult } from '../output.js';
 import { addFamilyOptions, type FamilyOptions, readRules } from '../rules.js';
+
+const counted = (n: number, thing: string): string => `${n} ${thing}${n === 1 ? '' : 's'}`;
+
+/** A file that cannot be read does not keep the others from being checked. */
+function readOrTell(path: string, options: FamilyOptions): ReturnType<typeof readRules> | undefined {
+  try {
+    return readRules(path, options);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    printMessage(error.message);
+    process.exitCode = error.exitCode;
+    return undefined;
+  }
+}
 
 interface Options extends FamilyOptions {
   readonly json?: boolean;
@@ -18,8 +32,10 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExample:\n  chainwalk check rules/*.rules');
   addFamilyOptions(command).action((paths: readonly string[], options: Options) => {
     for (const path of paths) {
-      const { parsed, source } = readRules(path, options);
-      if (!parsed.ok) process.exitCode = EXIT_NO;
+      const read = readOrTell(path, options);
+      if (read === undefined) continue;
+      const { parsed, source } = read;
+      if (!parsed.ok && process.exitCode !== EXIT_BAD_INPUT) process.exitCode = EXIT_NO;
       const { ruleSet, diagnostics } = parsed;
       const chains = ruleSet.tables.reduce((sum, table) => sum + table.chains.size, 0);
       const rules = ruleSet.tables.reduce(
@@ -39,12 +55,8 @@ export function register(program: Command): void {
       }
       printDiagnostics(diagnostics);
       const errors = diagnostics.filter((d) => d.severity === 'error').length;
-      const size = `IPv${ruleSet.family}, ${ruleSet.tables.length} tables, ${chains} chains, ${rules} rules`;
-      printResult(
-        parsed.ok
-          ? `${source.name}: ok (${size})\n`
-          : `${source.name}: ${errors} ${errors === 1 ? 'error' : 'errors'}\n`,
-      );
+      const size = `IPv${ruleSet.family}, ${counted(ruleSet.tables.length, 'table')}, ${counted(chains, 'chain')}, ${counted(rules, 'rule')}`;
+      printResult(parsed.ok ? `${source.name}: ok (${size})\n` : `${source.name}: ${counted(errors, 'error')}\n`);
     }
   });
 }

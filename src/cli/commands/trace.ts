@@ -19,6 +19,7 @@ import {
   forEachMerged,
   forEachRecord,
   parseCaptureArguments,
+  spoolStdin,
   surveyNames,
 } from '../capture-input.js';
 import { paintFor } from '../colour.js';
@@ -79,7 +80,16 @@ async function trace(rulesPath: string, packetText: string | undefined, options:
     throw new Failure('error: say the packet in words, or a capture with -r CAPTURE --packet N');
   if (captures.length > 0 && options.packet === undefined)
     throw new Failure('error: -r needs --packet N, the number of the packet');
-  if (captures.length > 0) return traceCaptured(rulesPath, captures, options);
+  if (captures.length === 0 && options.packet !== undefined)
+    throw new Failure('error: --packet is the number of a packet in a capture: it needs -r CAPTURE');
+  if (captures.length > 0) {
+    const spooled = await spoolStdin(captures);
+    try {
+      return await traceCaptured(rulesPath, spooled.captures, options);
+    } finally {
+      spooled.done();
+    }
+  }
   const { packet, diagnostics } = parsePacketText(packetText!);
   printDiagnostics(diagnostics);
   if (packet === undefined) {
