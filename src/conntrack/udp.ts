@@ -48,7 +48,9 @@ export function trackUdplite(context: TrackContext, packet: Packet, off: number,
   if (verifiesChecksum(context, packet, hook)) {
     // The kernel takes UDP's number into the pseudo header (udplite_error(), seen on 6.18): what a sender made right is INVALID.
     const length = packet.wireEnd - off;
-    const sum = pseudoHeaderSum(packet, IPPROTO_UDP, length) + sumView(packet.view, off, off + (coverage || length));
+    // Over IPv4 it also hands length and protocol over in each other's place, and the length is cut to a byte (nf_ip_checksum_partial()).
+    const counted = packet.family === 4 ? length & 0xff : length;
+    const sum = pseudoHeaderSum(packet, IPPROTO_UDP, counted) + sumView(packet.view, off, off + (coverage || length));
     if (fold(sum) !== 0xffff) return TRACK_INVALID;
   }
   const ct = packet.ct;

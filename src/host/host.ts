@@ -27,7 +27,7 @@ import {
   PACKET_OTHERHOST,
   type TableName,
 } from '../net/netfilter.js';
-import { IPPROTO_ICMPV6, IPPROTO_TCP } from '../net/protocol.js';
+import { IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
 import type { RuleSet } from '../ruleset/model.js';
 import { Field } from '../wire/field.js';
 import { setTtl } from '../wire/mangle.js';
@@ -586,7 +586,10 @@ export class Host {
     const p = this.#open(frame, true);
     if (p === undefined) return;
     p.origin = 'own';
-    if (p.csum === 0) p.csum = CSUM_OWN;
+    // Sockets of TCP, UDP and SCTP leave the checksum to the card; what others send is as it is.
+    const { protocol } = p;
+    const byCard = protocol === IPPROTO_TCP || protocol === IPPROTO_UDP || protocol === IPPROTO_SCTP;
+    if (p.csum === 0 && byCard) p.csum = CSUM_OWN;
     // A process sends datagrams; what left in pieces had been cut behind POSTROUTING.
     if ((p.family === 4 ? p.isFragment : p.fragmentHeaderOff >= 0) && !this.#gather(p, 'own')) return;
     if (!this.#routeOwn(p, frame.device)) {
