@@ -89,7 +89,7 @@ async function ending(
       saved: end.saved,
       connections: end.connections,
       // The kernel has one log: only cases that run alone can tell whose a line is.
-      log: logs ? end.log : undefined,
+      log: logs ? end.log.filter(([, line]) => line.includes('IN=')) : undefined,
     },
   };
 }
