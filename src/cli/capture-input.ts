@@ -35,6 +35,12 @@ export function parseCaptureArguments(words: readonly string[]): CaptureArgument
   return captures;
 }
 
+/** Rules and a capture cannot both come from standard input. */
+export function refuseStdinTwice(rulesPath: string, captures: readonly CaptureArgument[]): void {
+  if (rulesPath === '-' && captures.some((c) => c.path === '-'))
+    throw new Failure('error: standard input can be the rules or a capture, not both');
+}
+
 /** Standard input is read twice, so it goes to a file first; `done` removes it. */
 export async function spoolStdin(
   captures: readonly CaptureArgument[],

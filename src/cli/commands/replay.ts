@@ -17,6 +17,7 @@ import {
   forEachMerged,
   forEachRecord,
   parseCaptureArguments,
+  refuseStdinTwice,
   spoolStdin,
   surveyNames,
 } from '../capture-input.js';
@@ -84,7 +85,9 @@ async function replay(rulesPath: string, captureWords: readonly string[], option
   const outputs = [options.write, options.save, options.save6, options.conntrack].filter((path) => path === '-').length;
   if (outputs > 1 || (outputs > 0 && options.json === true))
     throw new Failure('error: only one result can go to standard output');
-  const { captures, done } = await spoolStdin(parseCaptureArguments(captureWords));
+  const named = parseCaptureArguments(captureWords);
+  refuseStdinTwice(rulesPath, named);
+  const { captures, done } = await spoolStdin(named);
   try {
     await run(rulesPath, captures, options, outputs > 0);
   } finally {

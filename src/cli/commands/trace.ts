@@ -19,6 +19,7 @@ import {
   forEachMerged,
   forEachRecord,
   parseCaptureArguments,
+  refuseStdinTwice,
   spoolStdin,
   surveyNames,
 } from '../capture-input.js';
@@ -83,6 +84,7 @@ async function trace(rulesPath: string, packetText: string | undefined, options:
   if (captures.length === 0 && options.packet !== undefined)
     throw new Failure('error: --packet is the number of a packet in a capture: it needs -r CAPTURE');
   if (captures.length > 0) {
+    refuseStdinTwice(rulesPath, captures);
     const spooled = await spoolStdin(captures);
     try {
       return await traceCaptured(rulesPath, spooled.captures, options);
