@@ -68,8 +68,10 @@ export function makeDefaultHost(options: DefaultHostOptions): DefaultHost {
   }
   if (![...addresses.values()].some((list) => list.length > 0)) {
     assumed.push(
-      'the host has no address but those of lo, so it forwards what comes in: --addr IFACE=ADDR/LEN gives one',
+      'the host has no address but those of lo: it forwards what comes in (--addr IFACE=ADDR/LEN gives one)',
     );
+    // With nothing known of its links, advice to use a nearer router would be made up.
+    for (const name of ['all', ...others]) sysctl.set(`net.ipv4.conf.${name}.send_redirects`, '0');
   }
   const routes = [
     ...routesOfAddresses({ devices }, 4),
