@@ -127,8 +127,7 @@ describe('outcomes seen on the kernel', () => {
     ['before the highest ack', 200, 'INVALID', 'ESTABLISHED 432000 assured'],
     ['far beyond the window', 200_000_000, 'INVALID', 'ESTABLISHED 432000 assured'],
   ])('a reset whose number is %s', (_, seq, state, entry) =>
-    run([...OPEN, { from: 'B', flags: RST, seq, state, entry }]),
-  );
+    run([...OPEN, { from: 'B', flags: RST, seq, state, entry }]));
 
   it('a SYN on an established connection changes nothing', () =>
     run([
