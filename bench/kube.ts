@@ -2,11 +2,16 @@
  * What kube-proxy's work costs here: `npx tsx --expose-gc bench/kube.ts`. Each row is the median of several runs with
  * its bar; the floor of text generation is one copy of the finished text. Exits with 1 if a bar is missed.
  */
+import { compiledEngine } from '../src/engine/compiled/engine.js';
+import { makeDefaultHost } from '../src/host/default-host.js';
+import { Host } from '../src/host/host.js';
 import { AllNodes } from '../src/kube/all-nodes.js';
 import { clusterState, nodeContext } from '../src/kube/cluster.js';
 import type { KubeProxyConfigurationObject } from '../src/kube/objects.js';
 import { enginePatch } from '../src/kube/proxy/engine-patch.js';
 import { fullRestore } from '../src/kube/proxy/full-text.js';
+import { nodeText } from '../src/kube/proxy/node-text.js';
+import { parseRuleSet } from '../src/ruleset/parse.js';
 import { makeCluster, makeService, makeSlice } from './kube-workload.js';
 
 const collect = (globalThis as { gc?: () => void }).gc ?? (() => {}); // there only with --expose-gc
@@ -64,24 +69,37 @@ function benchChange(services: number, endpoints: number, nodeCount: number): vo
   const contexts = cluster.nodes.map((node) => nodeContext(cluster, node, 'IPv4'));
   collect();
   const nodes = new AllNodes(state, contexts);
+  // The rules are the same on every node, so one engine stands for all; it starts from what the cluster has now.
+  const rules = parseRuleSet({ name: 'node', text: nodeText(state, contexts[0]!) }, { family: 4 });
+  if (!rules.ok) throw new Error('bug: the generated rules do not load');
+  const { config } = makeDefaultHost({ devices: ['eth0'] });
+  const host = new Host(config, { ruleSet4: rules.ruleSet, buildEngine: compiledEngine, seed: 1 });
+  const running = host.engine(4)!;
   const patch: number[] = [];
   const engine: number[] = [];
+  const applied: number[] = [];
   for (let i = 0; i < 400; i++) {
     const service = (i * 7919) % services;
     // One endpoint is replaced by another.
     state.slice(makeSlice(service, endpoints, service * endpoints + (Math.floor((i * 7919) / services) % 2) + 1));
     let changes: ReturnType<ReturnType<AllNodes['checkout']>['forNode']> = [];
-    patch.push(
-      time(() => {
-        const groups = nodes.checkout().groups();
-        changes = groups[0]!.changes;
-      }),
-    );
-    engine.push(time(() => enginePatch(changes, 'IPv4')));
+    let asRules: ReturnType<typeof enginePatch> = [];
+    const made = time(() => {
+      const groups = nodes.checkout().groups();
+      changes = groups[0]!.changes;
+    });
+    const translated = time(() => {
+      asRules = enginePatch(changes, 'IPv4');
+    });
+    const taken = time(() => running.apply(asRules));
+    patch.push(made);
+    engine.push(translated);
+    applied.push(made + translated + taken);
   }
   const place = `${services} Services, ${nodeCount} nodes`;
   row(`one endpoint change, patch for all nodes, ${place}`, median(patch.slice(100)), 'ms', 1);
   row(`  the same as rules for an engine, ${place}`, median(engine.slice(100)), 'ms', undefined);
+  row(`  computed, translated and applied in the engine, ${place}`, median(applied.slice(100)), 'ms', 1);
   const added: number[] = [];
   for (let i = 0; i < 60; i++) {
     state.service(makeService(services + i));
