@@ -28,8 +28,7 @@ describe('a rule', () => {
   it.each(RULES)('%s', (written, expected) => expect(saved(written)).toBe(expected === '=' ? written : expected));
 
   it.each(RULES_6)('IPv6: %s', (written, expected) =>
-    expect(saved(written, 6)).toBe(expected === '=' ? written : expected),
-  );
+    expect(saved(written, 6)).toBe(expected === '=' ? written : expected));
 
   it('refuses DROP in nat', () => {
     expect(saved('-A INPUT -j DROP', 4, 'nat')).toBe('nat-drop');

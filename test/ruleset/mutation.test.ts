@@ -39,19 +39,15 @@ function examine(text: string, family: Family, where: string): boolean {
 
 describe('rule files', () => {
   const pieces = 10;
-  it.each(Array.from({ length: pieces }, (_, i) => i))(
-    'random and mutated ones, part %i',
-    (piece) => {
-      const rng = new Rng(SEED * 1000 + piece);
-      let accepted = 0;
-      for (let i = 0; i < COUNT / pieces; i++) {
-        const family = rng.below(4) === 0 ? 6 : 4;
-        if (examine(randomRuleFile(rng, family), family, `seed ${SEED}, part ${piece}, file ${i}`)) accepted++;
-      }
-      expect(accepted).toBeGreaterThan(COUNT / pieces / 10);
-    },
-    3_600_000,
-  );
+  it.each(Array.from({ length: pieces }, (_, i) => i))('random and mutated ones, part %i', (piece) => {
+    const rng = new Rng(SEED * 1000 + piece);
+    let accepted = 0;
+    for (let i = 0; i < COUNT / pieces; i++) {
+      const family = rng.below(4) === 0 ? 6 : 4;
+      if (examine(randomRuleFile(rng, family), family, `seed ${SEED}, part ${piece}, file ${i}`)) accepted++;
+    }
+    expect(accepted).toBeGreaterThan(COUNT / pieces / 10);
+  }, 3_600_000);
 
   const dumps = readdirSync('rules', { withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.rules'))

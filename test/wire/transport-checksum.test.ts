@@ -49,19 +49,18 @@ describe('transport checksum', () => {
     expect((bytes[22]! << 8) | bytes[23]!).toBe(0xf7b1);
   });
 
-  it.each(KINDS)(
-    '%s: written is right, every changed covered bit is wrong',
-    (_name, addresses, protocol, body, field) => {
-      const bytes = ipBytes({ ...addresses, protocol, body });
-      expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_RIGHT);
-      const start = bytes.length - body.length;
-      bytes[start + field]! ^= 0x40;
-      expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_WRONG);
-      bytes[start + field]! ^= 0x40;
-      bytes[start]! ^= 1;
-      expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_WRONG);
-    },
-  );
+  it.each(
+    KINDS,
+  )('%s: written is right, every changed covered bit is wrong', (_name, addresses, protocol, body, field) => {
+    const bytes = ipBytes({ ...addresses, protocol, body });
+    expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_RIGHT);
+    const start = bytes.length - body.length;
+    bytes[start + field]! ^= 0x40;
+    expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_WRONG);
+    bytes[start + field]! ^= 0x40;
+    bytes[start]! ^= 1;
+    expect(transportChecksumState(packetOf(bytes))).toBe(CHECKSUM_WRONG);
+  });
 
   it('UDP-Lite does not cover what lies behind its coverage', () => {
     const bytes = ipBytes({ ...V4, protocol: 136, body: bytesOf([0, 1, 0, 2, 0, 8, 0, 0], DATA) });
