@@ -146,7 +146,12 @@ export function printReplaySummary(
       .slice(0, TOP_CONNECTIONS)
       .map((c) => [`  ${grouped(c.count)}`, c.original, c.translated === undefined ? '' : `→ ${c.translated}`]);
     lines.push(...columns(rows, [0]).map((row) => row.trimEnd()));
-    if (list.length > TOP_CONNECTIONS) lines.push(`  … and ${list.length - TOP_CONNECTIONS} more kinds`);
+    const more = list.length - TOP_CONNECTIONS;
+    const rest = totals.unlistedConnections;
+    if (more > 0)
+      lines.push(
+        `  … and ${grouped(more)} more kinds${rest > 0 ? `, and ${grouped(rest)} of kinds not counted apart` : ''}`,
+      );
   }
 
   const hits = ruleHits(before, totals.ruleSets);
