@@ -69,6 +69,8 @@ type Protocol = NonNullable<Rule['protocol']>;
 /** Value of a piece of text; null: not for this reader. */
 type Cache<V> = Map<string, V | null>;
 
+/** Slices up to here are copies, quick to compare; longer ones refer to the text. */
+const MAX_SHORT = 12;
 const NONE: RuleTarget = { kind: 'none' };
 
 export class CanonicalReader {
@@ -93,6 +95,9 @@ export class CanonicalReader {
   /** The address that #saved4 read: its first word, masked and signed, and its prefix length. */
   #word = 0;
   #bits = 0;
+  /** The short `-j NAME` met last, if all that counts for it is the table, and what it means. */
+  #lastJump = '';
+  #lastTarget: RuleTarget = NONE;
   #table: WorkingTable | undefined;
   #chain = '';
   #incoming = false;
@@ -115,6 +120,7 @@ export class CanonicalReader {
   forget(): void {
     this.#table = undefined;
     this.#rules = undefined;
+    this.#lastJump = '';
   }
 
   /**
@@ -254,9 +260,17 @@ export class CanonicalReader {
         form = form.step(PART_MATCH, use);
       } else {
         if (pieceEnd !== end) return undefined;
-        const value = this.#target(table, letter === G, at, end, key);
-        if (value === null) return undefined;
-        target = value;
+        if (this.#lastJump.length === end - at && text.startsWith(this.#lastJump, at)) {
+          target = this.#lastTarget;
+        } else {
+          const value = this.#target(table, letter === G, at, end, key);
+          if (value === null) return undefined;
+          target = value;
+          if (end - at <= MAX_SHORT && value.kind !== 'extension') {
+            this.#lastJump = text.slice(at, end);
+            this.#lastTarget = value;
+          }
+        }
       }
       at = pieceEnd + 1;
     }
