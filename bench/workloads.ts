@@ -192,6 +192,28 @@ export function servicesNew(services: number, endpoints: number, family: 4 | 6, 
   });
 }
 
+/** First packets that no service is meant by: the walk goes past all of them. */
+export function servicesPast(services: number, endpoints: number, family: 4 | 6, packets: number): Workload {
+  const rng = new Rng(SEED);
+  const frames: Uint8Array[] = [];
+  for (let i = 0; i < packets; i++) {
+    const port = 10_000 + rng.below(40_000);
+    frames.push(
+      frameOf(fromClient(family, clientAddress(i, family), podAddress(rng.below(1000), family), port, 8080, SYN)),
+    );
+  }
+  return finish({
+    name: `services ${services} × ${endpoints} IPv${family} past`,
+    family,
+    size: services,
+    rules: serviceRules(services, endpoints, family),
+    table: 'nat',
+    frames,
+    fromPods: new Uint8Array(0),
+    expected: frames.map(() => 'forward'),
+  });
+}
+
 /** A flood: every packet is a first one, from sources and ports that an attacker makes up in order or at random. */
 export function flood(made: 'in order' | 'at random', packets: number): Workload {
   const rng = new Rng(SEED);
