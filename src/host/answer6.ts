@@ -83,6 +83,11 @@ export class Answers6 {
       this.#port.release(answer);
       return;
     }
+    // Nothing is sent to an anycast address (sysctl icmp.error_anycast_as_unicast).
+    if (answer.routeType === RTN_ANYCAST) {
+      this.#port.release(answer);
+      return;
+    }
     if (!own || toGroup) this.#preferIncoming(answer, cause);
     if (limited && !this.#mayReach(answer, cause, viaLoopback)) {
       this.#port.release(answer);

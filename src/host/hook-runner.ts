@@ -16,10 +16,12 @@ import {
   NF_ACCEPT,
   NF_DROP,
   NF_INET_LOCAL_OUT,
+  NF_INET_PRE_ROUTING,
   NF_QUEUE,
   NF_STOLEN,
   type TableName,
 } from '../net/netfilter.js';
+import { IPPROTO_SCTP } from '../net/protocol.js';
 import type { Rule, RuleSet } from '../ruleset/model.js';
 import { type RuleForm, SavedRule } from '../ruleset/saved-rule.js';
 import { Field } from '../wire/field.js';
@@ -46,6 +48,7 @@ interface Loaded {
   readonly tracking: boolean;
 }
 
+const SCTP_HEADER_SIZE = 12;
 const NO_STEPS: readonly (readonly HookStep[])[] = Array.from({ length: HOOK_COUNT }, () => []);
 
 export class HookRunner {
@@ -127,7 +130,7 @@ export class HookRunner {
       case 'reroute-table':
         return this.#mangleOutput(p, step.table!);
       case 'conntrack':
-        return this.#conntrack(this.#tracker.track(p, hook));
+        return this.#conntrack(this.#track(p, hook));
       case 'nat':
         return this.#nat(p, hook);
       case 'confirm':
@@ -135,6 +138,15 @@ export class HookRunner {
       case 'defrag':
         return this.#defrag(p, hook);
     }
+  }
+
+  #track(p: HostPacket, hook: Hook): number {
+    const received = hook === NF_INET_PRE_ROUTING;
+    // The checksum of SCTP is judged over a header made contiguous (sctp_error()).
+    if (received && p.reassembly > 0 && p.protocol === IPPROTO_SCTP) p.pull(SCTP_HEADER_SIZE);
+    const verdict = this.#tracker.track(p, hook);
+    if (received && p.family === 6 && p.ct !== -1) p.noteSum6();
+    return verdict;
   }
 
   #table(engine: Engine, table: TableName, hook: Hook, p: Packet): number {

@@ -50,6 +50,8 @@ export class HostPacket extends Packet {
   piecesHadDf = false;
   /** Identification that its pieces get when an IPv6 datagram is cut; 0: a fresh one. */
   fragmentId = 0;
+  /** What traffic class and hop limit were when conntrack summed the IPv6 packet; -1: it has not. See `hasStaleSum6`. */
+  #summed6 = -1;
   /** Conntrack gathered it: it may be cut again whatever DF says (skb->ignore_df). */
   mayBeCut = false;
 
@@ -75,7 +77,26 @@ export class HostPacket extends Packet {
     this.maxPiece = 0;
     this.piecesHadDf = false;
     this.mayBeCut = false;
+    this.#summed6 = -1;
     this.fragmentId = 0;
+  }
+
+  /** Conntrack has summed the whole packet, its IPv6 header included. Kernel: nf_ip6_checksum(), skb->csum_complete_sw. */
+  noteSum6(): void {
+    this.#summed6 = this.#mutable6();
+  }
+
+  /**
+   * A target has changed the IPv6 header since: the remembered sum is wrong, and a UDP datagram of more than 76 bytes is
+   * taken for damaged. Kernel: udp6_csum_init(); IPv4 keeps its header's sum at zero, so nothing shows there.
+   */
+  get hasStaleSum6(): boolean {
+    return this.#summed6 !== -1 && this.#summed6 !== this.#mutable6();
+  }
+
+  #mutable6(): number {
+    const { view, l3Off } = this;
+    return (view.getUint16(l3Off) + view.getUint16(l3Off + 6)) % 0xffff;
   }
 
   /** Attaches the own buffer, with room for `size` bytes of IP packet behind HEADROOM. The bytes are not cleared. */

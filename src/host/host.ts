@@ -31,7 +31,7 @@ import { IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../net/p
 import type { RuleSet } from '../ruleset/model.js';
 import { Field } from '../wire/field.js';
 import { setTtl } from '../wire/mangle.js';
-import { CSUM_OWN } from '../wire/packet.js';
+import { CSUM_OWN, L4_OK } from '../wire/packet.js';
 import { type AnswerPort, Answers4, ICMP_DEST_UNREACH, ICMP_PARAMETERPROB, ICMP_TIME_EXCEEDED } from './answer.js';
 import { Answers6, ICMPV6_DEST_UNREACH, ICMPV6_PARAMPROB, ICMPV6_PKT_TOOBIG, ICMPV6_TIME_EXCEED } from './answer6.js';
 import { type Device, Devices, SCOPE_LINK, scopeOf6 } from './device.js';
@@ -627,8 +627,12 @@ export class Host {
 
   /** Kernel: ip_output(), ip6_output(). */
   #output(p: HostPacket): void {
-    if (p.local && this.#isHeardHere(p)) this.#outputCopy(p);
-    if (this.#hook(p, NF_INET_POST_ROUTING, p.local ? 0 : p.receivedOn, p.outDevice)) this.#sender.send(p);
+    const heard = p.local && this.#isHeardHere(p);
+    if (heard && p.family === 4) this.#outputCopy(p);
+    if (!this.#hook(p, NF_INET_POST_ROUTING, p.local ? 0 : p.receivedOn, p.outDevice)) return;
+    // IPv6 makes the copy behind POSTROUTING (ip6_finish_output2()), IPv4 before it (ip_mc_output()).
+    if (heard && p.family === 6) this.#outputCopy(p);
+    this.#sender.send(p);
   }
 
   /**
@@ -640,7 +644,7 @@ export class Host {
     if (p.outDevice === this.devices.loopback) return false;
     if (p.family === 4) return p.routeType === RTN_BROADCAST || p.dst === ALL_HOSTS;
     // Neighbour discovery is sent by a socket of the kernel that does not.
-    if (p.fromKernel || (p.protocol === IPPROTO_ICMPV6 && p.ttl === 255)) return false;
+    if (p.fromKernel || (p.protocol === IPPROTO_ICMPV6 && p.ttl === 255 && isDiscovery(p))) return false;
     return this.routing6.isJoined(p.f, Field.Dst0, p.outDevice);
   }
 
@@ -742,6 +746,12 @@ function pktTypeOf(frame: InFrame, device: Device): number {
 
 function isLoopback6(words: ArrayLike<number>, at: number): boolean {
   return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 1;
+}
+
+/** Neighbour discovery: ICMPv6 types 133 to 137. */
+function isDiscovery(p: HostPacket): boolean {
+  const type = p.l4State === L4_OK ? p.view.getUint8(p.l4Off) : 0;
+  return type >= 133 && type <= 137;
 }
 
 /** The socket look-up before routing reads the whole TCP header. Kernel: tcp_v4_early_demux(), tcp_v6_early_demux(). */

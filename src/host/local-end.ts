@@ -40,6 +40,9 @@ const ICMPV6_PORT_UNREACH = 4;
 const ICMPV6_UNK_NEXTHDR = 1;
 const LAST_ICMP_TYPE = 18;
 
+/** Datagrams up to this size are summed anew in any case (include/linux/skbuff.h). */
+const CHECKSUM_BREAK = 76;
+
 export class LocalEnd {
   readonly #answers4: Answers4;
   readonly #answers6: Answers6;
@@ -89,6 +92,7 @@ export class LocalEnd {
     if (length < 8 || length > p.l4Length) return 'bad transport header';
     if (isWrong(p, length)) return 'bad transport checksum';
     if (p.family === 6 && p.csum === CSUM_WIRE && p.view.getUint16(p.l4Off + 6) === 0) return 'bad transport checksum';
+    if (p.family === 6 && length > CHECKSUM_BREAK && p.hasStaleSum6) return 'bad transport checksum';
     if (this.#sockets?.takes(p)) return undefined;
     if (p.routeType === RTN_BROADCAST || p.routeType === RTN_MULTICAST) return 'no socket';
     forgetConnection(p);

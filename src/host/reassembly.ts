@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { checksumOf, sumBytes } from '../net/checksum.js';
-import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
+import { IPPROTO_ICMPV6, IPPROTO_NONE, IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
 import { L4_BROKEN } from '../wire/packet.js';
 import type { DropReason } from './drop-reason.js';
@@ -330,8 +330,8 @@ export class Reassembly {
 
 /** The first piece does not hold the whole transport header. Kernel: ipv6frag_thdr_truncated(). */
 function isHeaderCut(packet: HostPacket): boolean {
-  if (packet.f[Field.FragOff]! !== 0 || packet.l4State === L4_BROKEN) return false;
   const { protocol } = packet;
+  if (packet.f[Field.FragOff]! !== 0 || packet.l4State === L4_BROKEN || protocol === IPPROTO_NONE) return false;
   const size = protocol === IPPROTO_TCP ? 20 : protocol === IPPROTO_UDP || protocol === IPPROTO_ICMPV6 ? 8 : 1;
   return packet.l4Off + size > packet.wireEnd;
 }

@@ -244,7 +244,9 @@ export class RouteTable {
         if (path.dead) continue;
         if (path.tos !== 0 && path.tos !== (query.tos & 0x1c)) continue;
         if (path.source !== undefined && !this.#within(query.source, path.source)) continue;
-        if (outDevice !== 0 && path.device !== outDevice && path.type <= RTN_MULTICAST) {
+        // Routes that refuse belong to lo in IPv6: where the device is insisted on they do not count.
+        const anyDevice = path.type > RTN_MULTICAST && !(this.family === 6 && query.strict);
+        if (outDevice !== 0 && path.device !== outDevice && !anyDevice) {
           // IPv6 prefers the device among routes of one metric, but insists on it only where it must.
           if (this.family === 4 || query.strict) continue;
           if (second === NO_ROUTE) second = path.index;
