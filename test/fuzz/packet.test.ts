@@ -126,14 +126,23 @@ function compare(subject: Subject, seed: number, count: number, everything: bool
   const devices = subject.config.devices.map((_, i) => i + 1);
   let nowUs = 1_700_000_000_000_000;
   let at = 0;
+  let last: Taken | undefined;
   for (let i = 0; i < count; i++) {
-    // Some go by in their order and whole, so that connections come to life; the others are broken on the way.
-    const inOrder = rng.below(2) === 0;
-    const taken = inOrder ? subject.packets[at++ % subject.packets.length]! : pick(rng, subject.packets);
+    // Some go by in their order and whole, so that connections come to life; some once more, as retransmissions do and as
+    // short ways for packets of known connections want them; the others are broken on the way.
+    const again = last !== undefined && rng.below(3) === 0;
+    const inOrder = again || rng.below(2) === 0;
+    const taken = again
+      ? last!
+      : inOrder
+        ? subject.packets[at++ % subject.packets.length]!
+        : pick(rng, subject.packets);
+    if (inOrder) last = taken;
+    const isWhole = again ? rng.below(2) === 0 : inOrder || rng.below(6) === 0;
     const original = taken.ip;
     const other = pick(rng, subject.packets).ip;
     const sameFamily = original[0]! >> 4 === other[0]! >> 4 ? other : original;
-    const ip = inOrder || rng.below(6) === 0 ? original : mutatePacket(original, sameFamily, rng);
+    const ip = isWhole ? original : mutatePacket(original, sameFamily, rng);
     nowUs += rng.below(400) === 0 ? rng.below(1_000_000_000) : rng.below(20_000);
     const isAsTaken = taken.device !== 0 && (inOrder || rng.below(2) === 0);
     const device = isAsTaken ? taken.device : pick(rng, devices);
