@@ -15,7 +15,7 @@ import type { Packet } from '../../wire/packet.js';
 import type { Step } from './lower.js';
 import { RESIDUAL_FRAME, ResidualList } from './residual-list.js';
 import { FAILED, HOTDROP, type RuleStore } from './rule-store.js';
-import { LEVELS, type Placement, placementAt, Shape } from './shape.js';
+import { LEVELS, type Placement, placementAt, Shape, type ShapedKey } from './shape.js';
 import { Subtable } from './subtable.js';
 
 const FRAME_LOOKED = 0;
@@ -79,8 +79,10 @@ export class HashedPlan {
     const keyCounts = new Map<Shape, number>();
     let entryCount = 0;
     for (const chosen of placed) {
-      for (const { shape } of chosen?.keys ?? []) keyCounts.set(shape, (keyCounts.get(shape) ?? 0) + 1);
-      entryCount += chosen?.keys.length ?? 0;
+      if (chosen === undefined) continue;
+      count(keyCounts, chosen.shape);
+      for (const { shape } of chosen.more) count(keyCounts, shape);
+      entryCount += 1 + chosen.more.length;
     }
     this.#entries = new Int32Array(2 * entryCount);
     const left = rules.map((_, i) => i).filter((i) => placed[i] === undefined);
@@ -95,15 +97,8 @@ export class HashedPlan {
       const chosen = placed[i];
       if (chosen === undefined) continue;
       store.setProgram(rule, chosen.rest, chosen.level);
-      for (const { shape, key } of chosen.keys) {
-        let subtable = this.#byShape.get(shape);
-        if (subtable === undefined) {
-          subtable = new Subtable(shape, keyCounts.get(shape)!);
-          this.#byShape.set(shape, subtable);
-          this.subtables.push(subtable);
-        }
-        this.#linkFirst(subtable, key, rule);
-      }
+      this.#linkFirst(chosen, keyCounts, rule);
+      for (const key of chosen.more) this.#linkFirst(key, keyCounts, rule);
     }
     this.#sortSubtables();
   }
@@ -220,10 +215,10 @@ export class HashedPlan {
   insert(rule: number, steps: readonly Step[]): void {
     for (let level = 0; level < LEVELS.length; level++) {
       const placement = placementAt(steps, level, this.#root);
-      if (placement === undefined || !placement.keys.every(({ shape }) => this.#byShape.has(shape))) continue;
+      if (placement === undefined || !everyShape(placement, (shape) => this.#byShape.has(shape))) continue;
       this.#store.setProgram(rule, placement.rest, level);
       let lowered = false;
-      for (const { shape, key } of placement.keys) {
+      for (const { shape, key } of [placement, ...placement.more]) {
         const subtable = this.#byShape.get(shape)!;
         if (this.#store.label(rule) < subtable.minLabel) lowered = true;
         this.#link(subtable, key, rule);
@@ -242,8 +237,8 @@ export class HashedPlan {
       this.#residual.remove(rule);
       return;
     }
-    for (const { shape, key } of placementAt(steps, level, this.#root)!.keys)
-      this.#unlink(this.#byShape.get(shape)!, key, rule);
+    const placement = placementAt(steps, level, this.#root)!;
+    for (const { shape, key } of [placement, ...placement.more]) this.#unlink(this.#byShape.get(shape)!, key, rule);
   }
 
   /** After labels were dealt anew in the same order. */
@@ -258,8 +253,14 @@ export class HashedPlan {
     this.#sortSubtables();
   }
 
-  /** Links a rule in front of all others. */
-  #linkFirst(subtable: Subtable, words: readonly number[], rule: number): void {
+  /** Links a rule in front of all others. A new subtable has room for as many keys as its shape has. */
+  #linkFirst({ shape, key: words }: ShapedKey, keyCounts: ReadonlyMap<Shape, number>, rule: number): void {
+    let subtable = this.#byShape.get(shape);
+    if (subtable === undefined) {
+      subtable = new Subtable(shape, keyCounts.get(shape)!);
+      this.#byShape.set(shape, subtable);
+      this.subtables.push(subtable);
+    }
     const entry = this.#newEntry(rule);
     const { key } = subtable;
     for (let i = 0; i < key.length; i++) key[i] = words[i]!;
@@ -333,6 +334,14 @@ export class HashedPlan {
   }
 }
 
+function count(counts: Map<Shape, number>, shape: Shape): void {
+  counts.set(shape, (counts.get(shape) ?? 0) + 1);
+}
+
+function everyShape(placement: Placement, fits: (shape: Shape) => boolean): boolean {
+  return fits(placement.shape) && placement.more.every(({ shape }) => fits(shape));
+}
+
 /** For each rule the finest level at which its shapes are worth a subtable, or undefined. */
 function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placement | undefined)[] {
   const placed = new Array<Placement | undefined>(steps.length);
@@ -342,16 +351,18 @@ function chooseLevels(steps: readonly (readonly Step[])[], root: Shape): (Placem
     const placements = open.map((i) => placementAt(steps[i]!, level, root));
     const counts = new Map<Shape, number>();
     for (const placement of placements) {
-      for (const { shape } of placement?.keys ?? []) counts.set(shape, (counts.get(shape) ?? 0) + 1);
+      if (placement === undefined) continue;
+      count(counts, placement.shape);
+      for (const { shape } of placement.more) count(counts, shape);
     }
-    for (const [shape, count] of [...counts].sort((a, b) => b[1] - a[1])) {
+    for (const [shape, rules] of [...counts].sort((a, b) => b[1] - a[1])) {
       const enough = worth.size < CHEAP_SHAPES ? MIN_SHAPE_RULES : MIN_LATER_SHAPE_RULES;
-      if (count >= enough && worth.size < MAX_SUBTABLES) worth.add(shape);
+      if (rules >= enough && worth.size < MAX_SUBTABLES) worth.add(shape);
     }
     const left: number[] = [];
     open.forEach((rule, i) => {
       const placement = placements[i];
-      if (placement?.keys.every(({ shape }) => worth.has(shape))) placed[rule] = placement;
+      if (placement !== undefined && everyShape(placement, (shape) => worth.has(shape))) placed[rule] = placement;
       else left.push(rule);
     });
     open = left;

@@ -148,7 +148,9 @@ export class RuleStore {
 
   /** After a load: gives back the room that growing took in advance, but for some. */
   trim(): void {
-    this.#resize(this.#used + SPARE_WORDS);
+    const words = this.#used + SPARE_WORDS;
+    // Less than an eighth too much is not worth a copy.
+    if (this.ints.length - words > words >> 3) this.#resize(words);
   }
 
   #resize(words: number): void {

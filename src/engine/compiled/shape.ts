@@ -72,13 +72,15 @@ export interface ShapedKey {
   readonly key: readonly number[];
 }
 
-export interface Placement {
+/** The first key, and the others of a rule with a range. */
+export interface Placement extends ShapedKey {
   readonly level: number;
-  readonly keys: readonly ShapedKey[];
+  readonly more: readonly ShapedKey[];
   /** What the key does not answer, in order. */
   readonly rest: readonly Step[];
 }
 
+const NO_MORE: readonly ShapedKey[] = [];
 const NOTHING_LEFT: readonly Step[] = [];
 
 /**
@@ -120,13 +122,14 @@ export function placementAt(steps: readonly Step[], level: number, root: Shape):
     if (rest === NOTHING_LEFT) rest = [];
     rest.push(step);
   }
-  if (blockSlot === -1) return shape === root ? undefined : { level, keys: [{ shape, key }], rest };
+  if (blockSlot === -1) return shape === root ? undefined : { shape, key, level, more: NO_MORE, rest };
   const keys = blocks.map(({ value, mask }): ShapedKey => {
     // A block of everything tests nothing.
     return mask === 0 ? { shape, key } : { shape: shape.with(blockSlot, mask), key: [...key.slice(0, count), value] };
   });
   if (keys.some((one) => one.shape === root)) return undefined;
-  return { level, keys, rest };
+  const [first, ...more] = keys;
+  return { shape: first!.shape, key: first!.key, level, more, rest };
 }
 
 function roundedMask(slot: number, mask: number, srcUnit: number, dstUnit: number, others: boolean): number {
