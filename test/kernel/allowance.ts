@@ -69,9 +69,14 @@ export function maskFree(packet: Uint8Array, tags: Tags, fragmentIds: Map<number
 function maskIp4(p: Uint8Array, tags: Tags): void {
   const id = (p[4]! << 8) | p[5]!;
   const size = (p[0]! & 15) * 4;
+  if (p[9] === 1 && [3, 4, 5, 11, 12].includes(p[size]!) && p.length >= size + 28) maskQuote4(p, size, tags);
   if (tags.has(id) || id === 0) return;
   // A right header checksum becomes zero; a wrong one stays what it is off by.
   const sum = ~onesSum(p.subarray(0, size)) & 0xffff;
+  maskIp4Identity(p, size, sum);
+}
+
+function maskIp4Identity(p: Uint8Array, size: number, sum: number): void {
   p[4] = p[5] = 0;
   p[10] = sum >> 8;
   p[11] = sum & 255;
@@ -81,12 +86,38 @@ function maskIp4(p: Uint8Array, tags: Tags): void {
   }
 }
 
+/** The packet that an ICMP error is about may be the host's own too. */
+function maskQuote4(p: Uint8Array, icmp: number, tags: Tags): void {
+  const quote = p.subarray(icmp + 8);
+  const id = (quote[4]! << 8) | quote[5]!;
+  const size = (quote[0]! & 15) * 4;
+  if (tags.has(id) || id === 0 || quote.length < size || size < 20) return;
+  const sum = ~onesSum(p.subarray(icmp)) & 0xffff;
+  p[icmp + 2] = sum >> 8;
+  p[icmp + 3] = sum & 255;
+  const inner = ~onesSum(quote.subarray(0, size)) & 0xffff;
+  quote.set([0, 0], 4);
+  quote.set([inner >> 8, inner & 255], 10);
+}
+
+function maskQuote6(p: Uint8Array, tags: Tags): void {
+  const quote = p.subarray(48);
+  const label = ((quote[1]! & 15) << 16) | (quote[2]! << 8) | quote[3]!;
+  if (tags.has(label)) return;
+  const pseudo = onesSum(p.subarray(8, 40), p.length - 40 + 58);
+  const sum = ~onesSum(p.subarray(40), pseudo) & 0xffff;
+  p.set([sum >> 8, sum & 255], 42);
+  quote[1]! &= 0xf0;
+  quote.set([0, 0], 2);
+}
+
 function maskIp6(p: Uint8Array, tags: Tags, fragmentIds: Map<number, number>): void {
   const label = ((p[1]! & 15) << 16) | (p[2]! << 8) | p[3]!;
   if (!tags.has(label)) {
     p[1]! &= 0xf0;
     p[2] = p[3] = 0;
   }
+  if (p[6] === 58 && p[40]! < 128 && p.length >= 88) maskQuote6(p, tags);
   if (p[6] !== 44 || p.length < 48) return;
   const id = new DataView(p.buffer, p.byteOffset).getUint32(44);
   const number = fragmentIds.get(id) ?? fragmentIds.size + 1;

@@ -2,6 +2,7 @@
  * Port searches with a random start: chainwalk is told the start that the kernel drew, read from the kernel's frames and
  * connections. A wrong set of candidates, a search too many or too few, or an unlike end still shows as a difference.
  */
+import { connectionLine } from './allowance.js';
 import type { CaseRecord, HostOutcome } from './case-record.js';
 
 export interface PortSearch {
@@ -71,16 +72,18 @@ function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, n
       }
     }
   }
-  const ports = /^(.*?)(?:sport|id)=\d+/;
   const lines = (o: HostOutcome) =>
     o.connections.split('\n').flatMap((line) => {
-      const original = /src=(\S+) dst=(\S+) .*?(?:(sport=\d+ dport=\d+)|(id=\d+))/.exec(line);
-      const numbers = [...line.matchAll(/ (?:sport|dport|id)=(\d+)/g)].map((m) => Number(m[1]));
-      return original === null || !ports.test(line) ? [] : [{ numbers, ends: original[3] ?? original[4]! }];
+      if (line === '') return [];
+      const { text } = connectionLine(line);
+      const numbers = [...text.matchAll(/ (?:sport|dport|id)=(\d+)/g)].map((m) => Number(m[1]));
+      // Connections are the same if their original tuples are.
+      const original = /src=\S+ dst=\S+ (?:sport=\d+ dport=\d+|type=\d+ code=\d+ id=\d+)/.exec(text);
+      return original === null ? [] : [{ numbers, original: original[0] }];
     });
   const theirs = lines(record.kernel);
   for (const line of lines(outcome)) {
-    const same = theirs.filter((t) => t.ends === line.ends && t.numbers.length === line.numbers.length);
+    const same = theirs.filter((t) => t.original === line.original && t.numbers.length === line.numbers.length);
     if (same.length !== 1) continue;
     for (const [i, number] of line.numbers.entries()) note(number, same[0]!.numbers[i]!);
   }

@@ -1,0 +1,21 @@
+/**
+ * Cases that the kernel suite found and that were mended: rules, packets and what Linux made of them, as recorded.
+ * Adding one: copy the suite's case.json here under a name that says what it is about.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parseRecord } from '../kernel/case-record.js';
+import { compare } from '../kernel/compare.js';
+import { ENGINES, emulate } from '../kernel/emulator.js';
+
+const FOLDER = new URL('.', import.meta.url);
+const names = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.json'))
+  .map((name) => name.replace('.json', ''));
+
+describe.each(ENGINES)('%s engine', (engine) => {
+  it.each(names)('%s', (name) => {
+    const record = parseRecord(readFileSync(new URL(`${name}.json`, FOLDER), 'utf8'));
+    expect(compare(record, emulate(record, engine)).map((d) => d.text)).toEqual([]);
+  });
+});
