@@ -249,8 +249,7 @@ export class Answers4 {
 
   #mayReach(answer: HostPacket, destination: number, causeViaLoopback: boolean): boolean {
     if (!(this.#devices.at(answer.outDevice)?.isLoopback ?? false)) {
-      const interval = this.#settings.icmpRateLimitMs;
-      if (interval > 0 && !this.#limit.allow4(destination, interval)) return false;
+      if (!this.#limit.allow4(destination, this.#settings.icmpRateLimitMs)) return false;
     }
     if (!causeViaLoopback) this.#limit.takeCredit();
     return true;

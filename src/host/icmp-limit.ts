@@ -75,8 +75,11 @@ export class IcmpLimit {
   #take(peer: Peer, intervalMs: number): boolean {
     const cost = Math.floor((intervalMs * this.#hz) / 1000);
     const now = this.#now();
-    peer.tokens = Math.min(peer.tokens + (now - peer.last), BURST * cost);
-    peer.last = now;
+    // Only a new tick fills the bucket, and cuts it to what this limit allows: the two limits share it.
+    if (now !== peer.last) {
+      peer.tokens = Math.min(peer.tokens + (now - peer.last), BURST * cost);
+      peer.last = now;
+    }
     if (peer.tokens < cost) return false;
     peer.tokens -= cost;
     return true;

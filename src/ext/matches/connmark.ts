@@ -9,6 +9,9 @@ export const connmark: MatchExt<MarkMatch> = {
   parse: mark.parse,
   print: printMarkTest,
   needs: () => 'conntrack',
-  bind: (m, env) => (packet) =>
-    packet.ct !== -1 && ((env.conntrack.mark(packet.ct) & m.mask) >>> 0 === m.value) !== m.invert,
+  bind: (m, env) => (packet) => {
+    // A template (target CT, before conntrack) has mark 0.
+    if (packet.ct === -1) return packet.hasTemplate && env.table === 'raw' && (m.value === 0) !== m.invert;
+    return ((env.conntrack.mark(packet.ct) & m.mask) >>> 0 === m.value) !== m.invert;
+  },
 };

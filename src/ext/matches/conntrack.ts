@@ -146,12 +146,18 @@ export const conntrack: MatchExt<ConntrackMatch> = {
     return (packet) => {
       if (state !== undefined && ((packet.f[Field.CtState]! & state.bits) !== 0) === state.invert) return false;
       const { ct } = packet;
-      if (ct === -1) return state !== undefined;
+      // Between the target CT and conntrack a packet has its template: an entry of zeros that counts as confirmed.
+      const template = ct === -1 && packet.hasTemplate && env.table === 'raw';
+      if (ct === -1 && !template) return state !== undefined;
       if (direction !== undefined && packet.ctDir !== direction) return false;
-      if (protocol !== undefined && (env.conntrack.protocol(ct) === protocol.number) === protocol.invert) return false;
+      const number = template ? 0 : env.conntrack.protocol(ct);
+      if (protocol !== undefined && (number === protocol.number) === protocol.invert) return false;
       if (needsTuples) {
-        env.conntrack.tuple(ct, 0, views[0]!);
-        env.conntrack.tuple(ct, 1, views[1]!);
+        if (template) for (const view of views) clearTuple(view);
+        else {
+          env.conntrack.tuple(ct, 0, views[0]!);
+          env.conntrack.tuple(ct, 1, views[1]!);
+        }
         for (const a of m.addresses) if (addressFits(a, views[a.side >> 1]!, env.family) === a.invert) return false;
         for (const p of m.ports) {
           const view = views[p.side >> 1]!;
@@ -159,9 +165,10 @@ export const conntrack: MatchExt<ConntrackMatch> = {
           if ((port >= p.low && port <= p.high) === p.invert) return false;
         }
       }
-      if (status !== undefined && ((env.conntrack.status(ct) & status.bits) !== 0) === status.invert) return false;
+      const bits = template ? IPS_CONFIRMED : env.conntrack.status(ct);
+      if (status !== undefined && ((bits & status.bits) !== 0) === status.invert) return false;
       if (expires !== undefined) {
-        const seconds = env.conntrack.expiresIn(ct);
+        const seconds = template ? 0 : env.conntrack.expiresIn(ct);
         if ((seconds >= expires.low && seconds <= expires.high) === expires.invert) return false;
       }
       return true;
@@ -181,6 +188,12 @@ export const conntrack: MatchExt<ConntrackMatch> = {
 /** A TupleView of its own, for what is bound once. */
 function newTupleView(): TupleView {
   return { address: new Uint32Array(8), protocol: 0, srcPort: 0, dstPort: 0 };
+}
+
+function clearTuple(view: TupleView): void {
+  view.address.fill(0);
+  view.srcPort = 0;
+  view.dstPort = 0;
 }
 
 function addressFits(part: AddressPart, view: TupleView, family: Family): boolean {
