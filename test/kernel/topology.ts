@@ -111,6 +111,7 @@ const SYSCTLS: readonly (readonly [string, number])[] = [
   ...each((s) => `net/ipv6/conf/${s}/mldv2_unsolicited_report_interval`, 1),
   // No limit on ICMP errors: whether one is sent must not depend on how many were.
   ['net/ipv4/icmp_ratelimit', 0],
+  ['net/ipv4/icmp_ratemask', 0],
   ['net/ipv4/icmp_msgs_per_sec', 1_000_000],
   ['net/ipv4/icmp_msgs_burst', 1_000_000],
   ['net/ipv6/icmp/ratelimit', 0],
