@@ -8,6 +8,8 @@ import { CaptureRecord } from '../src/capture/record.js';
 import { compiledEngine } from '../src/engine/compiled/engine.js';
 import { establishedCase, floorCase, pipelineCase } from './contenders.js';
 import { pcapOf } from './frame.js';
+import { kernelBars } from './kernel/kernel-bars.js';
+import { kernelLacks } from './kernel/lab.js';
 import { measure } from './measure.js';
 import { establish, Node, ruleSetOf } from './node.js';
 import { loadBars, measureLoading } from './parse.js';
@@ -188,6 +190,14 @@ export async function measureBars(each: (bar: Bar) => void): Promise<Bar[]> {
   for (const bar of loadBars(measureLoading())) {
     bars.push(bar);
     each(bar);
+  }
+  const lacks = kernelLacks();
+  if (lacks !== undefined) console.log(`left out: bars beside the kernel's own tables (${lacks})`);
+  else {
+    for (const bar of await kernelBars()) {
+      bars.push(bar);
+      each(bar);
+    }
   }
   return bars;
 }

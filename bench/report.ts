@@ -1,94 +1,136 @@
-/** A self-contained page of the results: log–log charts of cost against table size, and the bars. */
+/** A self-contained page of the results: charts of cost against table size, the bars, every figure in tables. */
 import { writeFileSync } from 'node:fs';
 import type { Bar } from './bars.js';
+import { barChart, lineChart } from './chart.js';
+import type { Marginal } from './marginal.js';
 import type { Row } from './run.js';
 
 export interface Results {
   readonly machine: Readonly<Record<string, string | number>>;
   readonly rows: readonly Row[];
+  /** What tables cost, the kernel's beside ours. */
+  readonly marginal: readonly Marginal[];
   readonly bars: readonly (Bar & { readonly met: boolean })[];
 }
 
-const WIDTH = 640;
-const HEIGHT = 360;
-const LEFT = 70;
-const BOTTOM = 40;
-const COLOURS: Readonly<Record<string, string>> = {
-  floor: '#888888',
-  compiled: '#1f6feb',
-  reference: '#d1582b',
-  reading: '#6a8f3a',
-  parsing: '#8250df',
-};
+/** What charts need of a row of either kind. */
+interface Figure {
+  readonly workload: string;
+  readonly size: number;
+  readonly contender: string;
+  readonly ns: number;
+}
 
 const escapeHtml = (text: string): string =>
   text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
 
 /** Rows whose workloads differ only in size make one chart: the name without its number. */
-function familyOf(row: Row): string {
-  return row.workload.replace(String(row.size), 'N');
+const familyOf = ({ workload, size }: Figure): string => workload.replace(String(size), 'N');
+
+const TITLES: readonly (readonly [RegExp, string])[] = [
+  [/^services N × (\d+) IPv(\d) past$/, 'Packets for none of the Services ($1 endpoints each, IPv$2)'],
+  [/^services N × (\d+) IPv(\d) new$/, 'First packets of connections to Services ($1 endpoints each, IPv$2)'],
+  [/^services N × (\d+) IPv(\d) established$/, 'Established connections to Services ($1 endpoints each, IPv$2)'],
+  [/^blacklist N$/, 'Blacklist of prefixes'],
+  [/^firewall N$/, 'Firewall of irregular rules'],
+];
+
+function titleOf(family: string): string {
+  const known = TITLES.find(([pattern]) => pattern.test(family));
+  return known === undefined ? family : family.replace(known[0], known[1]);
 }
 
-function chart(title: string, rows: readonly Row[]): string {
-  const sizes = rows.map((row) => row.size);
-  const costs = rows.map((row) => row.medianNs);
-  const low = Math.floor(Math.log10(Math.min(...costs)));
-  const high = Math.ceil(Math.log10(Math.max(...costs)));
-  const from = Math.log10(Math.min(...sizes));
-  const to = Math.max(from + 1, Math.log10(Math.max(...sizes)));
-  const x = (size: number): number => LEFT + ((Math.log10(size) - from) / (to - from)) * (WIDTH - LEFT - 90);
-  const y = (ns: number): number => HEIGHT - BOTTOM - ((Math.log10(ns) - low) / (high - low)) * (HEIGHT - BOTTOM - 20);
-  const parts: string[] = [];
-  for (let power = low; power <= high; power++) {
-    const at = y(10 ** power);
-    parts.push(`<path d="M${LEFT} ${at}H${WIDTH - 90}" stroke="#ddd"/>`);
-    parts.push(
-      `<text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${(10 ** power).toLocaleString('en-US')} ns</text>`,
-    );
-  }
-  for (const size of new Set(sizes)) {
-    parts.push(
-      `<text x="${x(size)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${size.toLocaleString('en-US')}</text>`,
-    );
-  }
-  for (const name of new Set(rows.map((row) => row.contender))) {
-    const line = rows.filter((row) => row.contender === name).sort((a, b) => a.size - b.size);
-    const colour = COLOURS[name] ?? '#333333';
-    const points = line.map((row) => `${x(row.size)} ${y(row.medianNs)}`);
-    parts.push(`<path d="M${points.join('L')}" fill="none" stroke="${colour}" stroke-width="2"/>`);
-    for (const row of line) {
-      const tip = `${name}: ${row.medianNs.toFixed(1)} ns at ${row.size.toLocaleString('en-US')}`;
-      parts.push(
-        `<circle cx="${x(row.size)}" cy="${y(row.medianNs)}" r="4" fill="${colour}"><title>${tip}</title></circle>`,
-      );
+const sizeNameOf = (family: string): string =>
+  family.startsWith('services') ? 'Services' : family.startsWith('blacklist') ? 'prefixes' : 'rules';
+
+/** One chart a family of workloads. */
+export function charts(figures: readonly Figure[], subtitle: string): string[] {
+  const families = new Map<string, Figure[]>();
+  for (const f of figures) families.set(familyOf(f), [...(families.get(familyOf(f)) ?? []), f]);
+  return [...families].map(([family, members]) => {
+    const names = [...new Set(members.map((f) => f.contender))];
+    const sizeName = sizeNameOf(family);
+    if (new Set(members.map((f) => f.size)).size === 1) {
+      const title = `${titleOf(family)}: ${members[0]!.size.toLocaleString('en-US')} ${sizeName}`;
+      return barChart(title, subtitle, names.map((name) => members.find((f) => f.contender === name)!).map(column));
     }
-    const last = line.at(-1)!;
-    parts.push(`<text x="${x(last.size) + 8}" y="${y(last.medianNs) + 4}" fill="${colour}">${escapeHtml(name)}</text>`);
-  }
-  return `<h2>${escapeHtml(title)}</h2><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" role="img">${parts.join('')}</svg>`;
+    const lines = names.map((name) => {
+      const own = members.filter((f) => f.contender === name).sort((a, b) => a.size - b.size);
+      return { name, points: own.map((f): [number, number] => [f.size, f.ns]) };
+    });
+    return lineChart(titleOf(family), subtitle, sizeName, lines);
+  });
 }
 
-export function writeReport(file: string, results: Results): void {
-  const families = new Map<string, Row[]>();
-  for (const row of results.rows) families.set(familyOf(row), [...(families.get(familyOf(row)) ?? []), row]);
-  const charts = [...families].map(([title, rows]) => chart(title, rows)).join('\n');
-  const bars = results.bars
-    .map(
-      (bar) =>
-        `<tr class="${bar.met ? 'met' : 'missed'}"><td>${bar.met ? 'met' : 'missed'}</td><td>${escapeHtml(bar.what)}</td>` +
-        `<td>${bar.figure.toFixed(2)} ${bar.unit}</td><td>${bar.atLeast ? '≥' : '≤'} ${bar.bar} ${bar.unit}</td><td>${escapeHtml(bar.note)}</td></tr>`,
-    )
-    .join('\n');
-  const machine = Object.entries(results.machine)
-    .map(([key, value]) => `${key} ${value}`)
-    .join(', ');
+const column = ({ contender, ns }: Figure): { name: string; ns: number } => ({ name: contender, ns });
+
+const marginalFigures = (rows: readonly Marginal[]): Figure[] =>
+  rows.map(({ workload, size, contender, marginalNs }) => ({ workload, size, contender, ns: marginalNs }));
+
+const wholeFigures = (rows: readonly Row[]): Figure[] =>
+  rows.map(({ workload, size, contender, medianNs }) => ({ workload, size, contender, ns: medianNs }));
+
+const MARGINAL_NOTE = 'what the rule table adds to a packet: with it minus without; nanoseconds, processor time';
+const WHOLE_NOTE = 'the whole way of a packet, median; nanoseconds';
+
+const ns = (value: number): string =>
+  value.toLocaleString('en-US', { maximumFractionDigits: value < 100 && value > -100 ? 1 : 0 });
+
+function table(head: readonly string[], rows: readonly (readonly string[])[], classes: readonly string[] = []): string {
+  const cells = (row: readonly string[], tag: string): string =>
+    row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('');
+  const body = rows.map((row, i) => `<tr class="${classes[i] ?? ''}">${cells(row, 'td')}</tr>`).join('\n');
+  return `<table><tr>${cells(head, 'th')}</tr>\n${body}</table>`;
+}
+
+const STYLE = `body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1b1b}
+figure{margin:1.2rem 0;border:1px solid #ddd}figure svg{display:block;width:100%;height:auto}
+table{border-collapse:collapse;font-size:13.5px}td,th{padding:.25rem .7rem;text-align:left;border-bottom:1px solid #eee}
+.figures td:nth-child(n+4),.figures th:nth-child(n+4){text-align:right;font-variant-numeric:tabular-nums}
+.missed td:first-child{color:#b00020;font-weight:600}.met td:first-child{color:#1a7f37;font-weight:600}`;
+
+export function writeReport(file: string, { machine, rows, marginal, bars }: Results): void {
+  const figure = (svg: string): string => `<figure>${svg}</figure>`;
+  const about = Object.entries(machine).map(([key, value]) => `${key} ${value}`);
+  const barRows = bars.map((bar) => [
+    ...[bar.met ? 'met' : 'missed', bar.what, `${bar.figure.toFixed(2)} ${bar.unit}`],
+    ...[`${bar.atLeast ? '≥' : '≤'} ${bar.bar} ${bar.unit}`, bar.note],
+  ]);
+  const marginalRows = marginal.map((m) => [
+    ...[m.workload, m.rules.toLocaleString('en-US'), m.contender, ns(m.marginalNs), `± ${ns(m.spreadNs)}`],
+    ...[ns(m.withNs), ns(m.withoutNs)],
+  ]);
+  const wholeRows = rows.map((r) => [
+    ...[r.workload, r.rules.toLocaleString('en-US'), r.contender, ns(r.medianNs), `± ${ns(r.spreadNs)}`],
+    (r.medianNs / r.floorNs).toFixed(1),
+  ]);
+  const sections = [
+    '<h1>chainwalk benchmarks</h1>',
+    `<p>${escapeHtml(about.join(', '))}. Both axes of a chart are logarithmic; <i>floor</i> is the cheapest loop that could do anything with a packet.</p>`,
+    bars.length === 0
+      ? ''
+      : `<h2>Bars</h2>${table(
+          ['', 'what', 'figure', 'bar', ''],
+          barRows,
+          bars.map((b) => (b.met ? 'met' : 'missed')),
+        )}`,
+    marginal.length === 0 ? '' : '<h2>What a table costs, beside the kernel</h2>',
+    ...charts(marginalFigures(marginal), MARGINAL_NOTE).map(figure),
+    rows.length === 0 ? '' : '<h2>What a packet costs</h2>',
+    ...charts(wholeFigures(rows), WHOLE_NOTE).map(figure),
+    '<h2>Figures</h2><div class="figures">',
+    marginal.length === 0
+      ? ''
+      : table(['workload', 'rules', 'contender', 'table, ns', 'spread', 'with, ns', 'without, ns'], marginalRows),
+    rows.length === 0
+      ? ''
+      : `<br>${table(['workload', 'rules', 'contender', 'ns a packet', 'spread', '× floor'], wholeRows)}`,
+    '</div>',
+  ];
   writeFileSync(
     file,
-    `<!doctype html><html lang="en"><meta charset="utf-8"><title>chainwalk benchmarks</title>
-<style>body{font:14px system-ui,sans-serif;margin:2rem auto;max-width:60rem}svg text{font-size:11px}td,th{padding:.2rem .6rem;text-align:left}
-.missed td:first-child{color:#b00020}.met td:first-child{color:#1a7f37}</style>
-<h1>chainwalk benchmarks</h1><p>${escapeHtml(machine)}. Cost of a packet, median; both axes logarithmic.</p>
-<table><tr><th></th><th>bar</th><th>figure</th><th>bar at</th><th></th></tr>${bars}</table>
-${charts}</html>\n`,
+    `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>chainwalk benchmarks</title><style>${STYLE}</style>
+${sections.join('\n')}</html>\n`,
   );
 }

@@ -1,18 +1,22 @@
 /**
  * `npm run bench`: what a packet costs, for every contender and workload. `-- --bars`: only the promises, with exit 1
- * when one is missed. `-- --report DIR`: results.json there as well. `-- --quick`: shorter samples.
+ * when one is missed. `-- --report DIR`: results.json and index.html there as well. `-- --quick`: shorter samples.
+ * `-- --tables`: only what tables cost, the kernel's beside ours.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { compiledEngine } from '../src/engine/compiled/engine.js';
 import { referenceEngine } from '../src/engine/reference/walk.js';
 import { type Bar, isMet, measureBars } from './bars.js';
 import { establishedCase, floorCase, parsingCase, pipelineCase, readingCase } from './contenders.js';
+import { contest } from './kernel/contest.js';
+import { kernelLacks } from './kernel/lab.js';
+import type { Marginal } from './marginal.js';
 import { type Case, measure } from './measure.js';
 import { establish, Node, ruleSetOf } from './node.js';
 import { writeReport } from './report.js';
-import { blacklist, firewall, flood, servicesNew, type Workload } from './workloads.js';
+import { blacklist, firewall, flood, servicesNew, servicesPast, type Workload } from './workloads.js';
 
 export interface Row {
   readonly workload: string;
@@ -108,6 +112,37 @@ async function benchAll(): Promise<void> {
   }
 }
 
+/** In turns: what a table costs is a small difference where it is cheap. */
+const ROUNDS = has('--quick') ? 5 : 11;
+const marginal: Marginal[] = [];
+
+function* contested(): Generator<Workload> {
+  const sizes = [10, 100, 1000, 10_000, 50_000];
+  for (const services of sizes) yield servicesPast(services, 2, 4, PACKETS);
+  for (const services of sizes) yield servicesNew(services, 2, 4, PACKETS);
+  // Half a million rules and more: neither we nor the kernel have room for them twice.
+  for (const services of sizes.slice(0, 4)) yield servicesNew(services, 10, 4, PACKETS);
+  yield blacklist(10_000, PACKETS);
+  yield blacklist(100_000, PACKETS);
+  yield firewall(1000, PACKETS);
+}
+
+async function benchTables(): Promise<void> {
+  const lacks = kernelLacks();
+  console.log('\nWhat a table costs a packet: with it minus without, processor time, ± half of the middle half.');
+  if (lacks !== undefined) console.log(`Without the kernel's own tables: ${lacks}.`);
+  for (const workload of contested()) {
+    console.log(`\n${workload.name} (${workload.ruleCount.toLocaleString('en-US')} rules)`);
+    for (const row of await contest(workload, { rounds: ROUNDS, reference: true })) {
+      marginal.push(row);
+      console.log(
+        `  ${row.contender.padEnd(16)} ${number(row.marginalNs).padStart(13)} ns ±${number(row.spreadNs).padStart(10)}   ` +
+          `with ${number(row.withNs).padStart(13)}   without ${number(row.withoutNs).padStart(9)}`,
+      );
+    }
+  }
+}
+
 function printBar(bar: Bar): void {
   const verdict = isMet(bar) ? 'met   ' : 'MISSED';
   const sign = bar.atLeast ? '≥' : '≤';
@@ -120,15 +155,20 @@ const machine = {
   node: process.version,
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: cpus().length,
+  kernel: release(),
   memoryBytes: totalmem(),
 };
 console.log(`Node ${machine.node}, ${machine.cores} × ${machine.cpu}`);
-if (!has('--bars')) await benchAll();
-console.log('\nBars');
-const bars = await measureBars(printBar);
+if (!has('--bars') && !has('--tables')) await benchAll();
+if (!has('--bars')) await benchTables();
+let bars: Bar[] = [];
+if (!has('--tables')) {
+  console.log('\nBars');
+  bars = await measureBars(printBar);
+}
 if (reportFolder !== undefined) {
   mkdirSync(reportFolder, { recursive: true });
-  const results = { machine, rows, bars: bars.map((bar) => ({ ...bar, met: isMet(bar) })) };
+  const results = { machine, rows, marginal, bars: bars.map((bar) => ({ ...bar, met: isMet(bar) })) };
   writeFileSync(join(reportFolder, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
   writeReport(join(reportFolder, 'index.html'), results);
 }

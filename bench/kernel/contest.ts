@@ -1,7 +1,7 @@
 /** One workload, our engines and the kernel's tables in turns: what each table costs a packet. */
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
 import { referenceEngine } from '../../src/engine/reference/walk.js';
-import { enginePair, type Marginal, measureMarginal, type Pair } from '../marginal.js';
+import { enginePair, floorPair, type Marginal, measureMarginal, type Pair } from '../marginal.js';
 import type { Workload } from '../workloads.js';
 import { kernelLacks, Lab } from './lab.js';
 import { type KernelPair, kernelPair } from './pair.js';
@@ -20,7 +20,10 @@ export interface ContestOptions {
 
 /** Without the kernel where this machine does not let us measure it: `kernelLacks` says why. */
 export async function contest(workload: Workload, options: ContestOptions): Promise<Marginal[]> {
-  const engines: Pair[] = [enginePair('compiled', workload, compiledEngine, workload.frames.length)];
+  const engines: Pair[] = [
+    floorPair(workload),
+    enginePair('compiled', workload, compiledEngine, workload.frames.length),
+  ];
   if (options.reference && workload.ruleCount <= REFERENCE_RULES) {
     engines.push(enginePair('reference', workload, referenceEngine, REFERENCE_PACKETS));
   }

@@ -37,7 +37,7 @@ function choice(service: number, address: string, endpoints: number): string[] {
 
 /**
  * kube-proxy's nftables mode: one verdict map from address, protocol and port to the chain of the service, a random
- * number to the chain of the endpoint.
+ * number to the chain of the endpoint. What is no service's address may be the node's own, as in the iptables mode.
  */
 export function verdictMap(workload: Workload): string {
   const services = servicesOf(workload.rules);
@@ -60,7 +60,9 @@ export function verdictMap(workload: Workload): string {
     'map service-ips {\n  type ipv4_addr . inet_proto . inet_service : verdict',
     elements.length === 0 ? '' : `  elements = { ${elements.join(',\n')} }`,
     '}',
-    'chain services {\n  ip daddr . meta l4proto . th dport vmap @service-ips\n}',
+    'map service-nodeports {\n  type inet_proto . inet_service : verdict\n}',
+    'chain services {\n  ip daddr . meta l4proto . th dport vmap @service-ips',
+    '  fib daddr type local meta l4proto . th dport vmap @service-nodeports\n}',
     'chain nat-prerouting {\n  type nat hook prerouting priority dstnat; policy accept;\n  jump services\n}',
     'chain nat-postrouting {\n  type nat hook postrouting priority srcnat; policy accept;',
     '  meta mark & 0x4000 == 0x4000 masquerade fully-random\n}',
@@ -104,9 +106,11 @@ export const EMPTY_FILTER = [
 
 /**
  * Where a measured packet ends, the same for every contender. Its connection is never confirmed, so each packet is the
- * first of one. Before the filter table where that is not what is measured, after it where it is.
+ * first of one. Before the filter table where that is not what is measured, after it where it is. The second rule is
+ * never met, but with it the node tracks connections whether the table under test makes it do so or not.
  */
 export function endOfWay(table: Workload['table']): string {
   const priority = table === 'nat' ? -200 : 100;
-  return `table ip cwbk {\nchain end {\n  type filter hook forward priority ${priority}; policy accept;\n  counter drop\n}\n}\n`;
+  const chain = `chain end {\n  type filter hook forward priority ${priority}; policy accept;\n  counter drop\n  ct state new accept\n}`;
+  return `table ip cwbk {\n${chain}\n}\n`;
 }
