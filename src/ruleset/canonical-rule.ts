@@ -12,7 +12,7 @@ import { parseCNumber } from '../ext/option.js';
 import type { Family } from '../net/netfilter.js';
 import { protocolNumber } from '../net/protocol-name.js';
 import { parseAddresses } from './address-value.js';
-import { addressTest, EXTENSION_HEADERS } from './command.js';
+import { addressTest, EXTENSION_HEADERS } from './command-finish.js';
 import type { ExtensionRegistry } from './extension-registry.js';
 import { type AddressTest, type DeviceTest, isVerdict, type Rule, type RuleTarget } from './model.js';
 import { PieceCache, PieceScan, readPiece } from './piece.js';

@@ -7,16 +7,19 @@ import { byteSize } from '../base/byte-size.js';
 import type { Diagnostic } from '../base/diagnostic.js';
 import { nearest } from '../base/nearest.js';
 import type { Source } from '../base/source.js';
-import { cutBytes } from '../ext/option.js';
 import { type Family, TABLE_NAMES, type TableName } from '../net/netfilter.js';
+import { readBracket } from './bracket.js';
 import { CanonicalReader } from './canonical-rule.js';
 import { checkTable } from './check.js';
-import { type Command, type CommandContext, MAX_NAME_SIZE, readCommand } from './command.js';
-import { type Counters, parseChainCounters, parseCounter, ZERO_COUNTERS } from './counter.js';
+import type { CommandContext } from './command.js';
+import { MAX_NAME_SIZE } from './command-draft.js';
+import { readCommand } from './command-line.js';
+import { type Counters, parseChainCounters, ZERO_COUNTERS } from './counter.js';
 import { ALL_EXTENSIONS, type ExtensionRegistry } from './extension-registry.js';
 import type { RuleSet, Table } from './model.js';
 import type { RuleFaultCode } from './rule-fault.js';
-import { type Trouble, WorkingTable } from './working-table.js';
+import { runCommand } from './run-command.js';
+import { WorkingTable } from './working-table.js';
 
 export interface ParseOptions {
   readonly family: Family;
@@ -61,19 +64,6 @@ export function parseRuleSet(source: Source, options: ParseOptions): ParsedRuleS
 /** Most bytes of a line that iptables-restore reads at once; the rest counts as the next line. */
 const MAX_LINE_SIZE = 10239;
 const DEFAULT_MAX_ERRORS = 1000;
-/** Longest name that -E takes. */
-const MAX_RENAMED_SIZE = 31;
-
-const TROUBLE: Readonly<Record<Trouble, string>> = {
-  'missing-chain': 'no such chain',
-  'chain-exists': 'chain already exists',
-  'chain-in-use': 'chain is still used by a rule',
-  'chain-not-empty': 'chain is not empty',
-  'built-in-chain': 'chain is built in',
-  'no-such-rule': 'no such rule',
-  'bad-policy': 'policy must be ACCEPT or DROP',
-};
-
 const isBlank = (code: number): boolean => code === 32 || code === 9 || code === 10;
 
 class RuleFileReader {
@@ -359,7 +349,7 @@ class RuleFileReader {
     let to = end;
     let counters: Counters | undefined;
     if (this.#text.charCodeAt(start) === 91) {
-      const found = this.#bracket(start, end);
+      const found = readBracket(this.#text, start, end, this.#counterMode, (...fault) => this.#fail(...fault));
       if (found === undefined) return;
       from = found.from;
       to = found.to;
@@ -373,127 +363,7 @@ class RuleFileReader {
     }
     this.#canonical.forget();
     const lineEnd = this.#lineEnd(start, end);
-    this.#run(table, command, from, lineEnd);
-  }
-
-  /**
-   * `[packets:bytes]` before a command. The tool cuts the line in place at the colon and bracket that it finds, wherever
-   * they are. Source: tokenize_rule_counters(), iptables/xshared.c.
-   */
-  #bracket(
-    start: number,
-    end: number,
-  ): { readonly counters: Counters | undefined; readonly from: number; readonly to: number } | undefined {
-    const line = this.#text.slice(start, end);
-    const close = line.indexOf(']');
-    const lineEnd = this.#lineEnd(start, end);
-    const refuse = (what: string): undefined => {
-      this.#fail('bad-counters', `counters need ${what}`, start, lineEnd, 'write [packets:bytes] before the command');
-      return undefined;
-    };
-    if (close === -1) return refuse('a "]"');
-    let packetsStart = 1;
-    while (line[packetsStart] === ':') packetsStart++;
-    if (packetsStart >= line.length) return refuse('a ":"');
-    const colon = line.indexOf(':', packetsStart);
-    if (colon === -1) return refuse('a ":"');
-    let bytesStart = colon + 1;
-    while (line[bytesStart] === ']') bytesStart++;
-    if (bytesStart >= line.length) return refuse('a byte count');
-    const bytesEnd = line.indexOf(']', bytesStart);
-    const cuts = [colon, bytesEnd].filter((cut) => cut > close);
-    const from = start + close + 1;
-    const to = start + Math.min(line.length, ...cuts);
-    if (this.#counterMode === false) return { counters: undefined, from, to };
-    const packets = parseCounter(line.slice(packetsStart, colon));
-    const bytes = parseCounter(line.slice(bytesStart, bytesEnd === -1 ? undefined : bytesEnd));
-    if (packets !== undefined && bytes !== undefined) return { counters: { packets, bytes }, from, to };
-    if (this.#counterMode === 'if-present') return { counters: undefined, from, to };
-    this.#fail('bad-counters', 'counters not numeric', start, start + close + 1);
-    return undefined;
-  }
-
-  #run(table: WorkingTable, command: Command, start: number, end: number): void {
-    const { chain, ruleNumber } = command;
-    const index = ruleNumber === undefined ? undefined : ruleNumber - 1;
-    const name = chain ?? '';
-    let trouble: Trouble | undefined;
-    switch (command.name) {
-      case 'append':
-        trouble = table.append(name, command.rules);
-        break;
-      case 'insert':
-        trouble = table.insert(name, command.rules, index ?? 0);
-        break;
-      case 'replace':
-        trouble = table.replace(name, command.rules[0]!, index!);
-        break;
-      case 'delete':
-        for (const rule of command.rules) trouble ??= table.delete(name, rule);
-        break;
-      case 'delete-number':
-        trouble = table.deleteNumber(name, index!);
-        break;
-      case 'check':
-        for (const rule of command.rules) trouble ??= table.check(name, rule);
-        break;
-      case 'new-chain':
-        trouble = table.newChain(name);
-        break;
-      case 'delete-chain':
-        trouble = table.deleteChain(chain);
-        break;
-      case 'rename-chain':
-        this.#rename(table, name, command, start, end);
-        return;
-      case 'flush':
-        trouble = table.flush(chain);
-        break;
-      case 'zero':
-      case 'zero-number':
-        trouble = table.zero(chain, index);
-        break;
-      case 'policy':
-        trouble = table.setPolicy(name, command.policy!, command.counters ?? ZERO_COUNTERS);
-        break;
-      case 'list':
-      case 'list-rules':
-        if (chain !== undefined) trouble = table.has(chain, undefined);
-        // 1.8.9 looks for a library of the name of the chain that it prints, and fails.
-        if (trouble === undefined && command.name === 'list-rules' && table.hasJumps(chain))
-          this.#fail('not-in-file', '-S cannot list rules that jump to a chain here', start, end, 'leave -S out');
-        if (trouble === undefined && command.andZero) trouble = table.zero(chain, undefined);
-        break;
-    }
-    if (trouble !== undefined) this.#troubled(table, command, trouble, start, end);
-  }
-
-  /** 1.8.9 does not look at the new name's length before the library does; the kernel keeps 29 bytes. */
-  #rename(table: WorkingTable, name: string, command: Command, start: number, end: number): void {
-    const to = command.newName!;
-    if (to === '' || byteSize(to) > MAX_RENAMED_SIZE) {
-      this.#fail('bad-chain-name', `cannot rename to "${to}"`, start, end, `1 to ${MAX_NAME_SIZE} bytes`);
-      return;
-    }
-    const trouble = table.renameChain(name, cutBytes(to, MAX_NAME_SIZE + 1));
-    if (trouble !== undefined) this.#troubled(table, command, trouble, start, end);
-  }
-
-  #troubled(table: WorkingTable, command: Command, trouble: Trouble, start: number, end: number): void {
-    const { chain, chainSpan } = command;
-    const name = chain ?? '';
-    const atLine = trouble === 'no-such-rule' || chain === undefined;
-    const from = atLine ? start : chainSpan.start;
-    const to = atLine ? end : chainSpan.end;
-    const what = chain === undefined ? '' : ` "${chain}"`;
-    const guess = trouble === 'missing-chain' ? nearest(name, table.chainNames()) : undefined;
-    const hint =
-      trouble !== 'missing-chain'
-        ? undefined
-        : guess === undefined
-          ? `declare it with ":${name} - [0:0]" or "-N ${name}" before`
-          : `did you mean "${guess}"?`;
-    this.#fail(trouble, `${TROUBLE[trouble]}${what} in table ${table.name}`, from, to, hint);
+    runCommand(table, command, from, lineEnd, (...fault) => this.#fail(...fault));
   }
 }
 
