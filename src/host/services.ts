@@ -204,8 +204,12 @@ export class Services implements HostServices {
   }
 
   countNfacct(name: string, bytes: number): boolean {
-    const object = this.#nfacct.get(name);
-    if (object === undefined) return false;
+    let object = this.#nfacct.get(name);
+    if (object === undefined) {
+      // The kernel loads no rule that names a missing object, so a dump that names it proves that it was there.
+      object = { config: {}, packets: 0, bytes: 0 };
+      this.#nfacct.set(name, object);
+    }
     object.packets++;
     object.bytes += bytes;
     const { quota, unit } = object.config;

@@ -36,6 +36,15 @@ const tcp = (src: string, dst: string, flags = SYN, sport = 5000, dport = 80) =>
 const sorted = (lines: readonly string[]) => [...lines].sort();
 
 describe('counters', () => {
+  it('a rule that names a nfacct object proves that the object was there', () => {
+    const lab = makeLab({
+      rules: ALL_TABLES('-A FORWARD -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP'),
+    });
+    lab.receive('eth0', udp('10.1.0.2', '10.2.0.2'));
+    expect(lab.sent).toEqual([]);
+    expect(lab.host.services.nfacct('ct_state_invalid_dropped_pkts')).toMatchObject({ packets: 1 });
+  });
+
   it('a forwarded packet', () => {
     const lab = makeLab({ rules: ALL_TABLES(TRACKING) });
     lab.receive('eth0', udp('10.0.0.2', '10.1.0.2'));
