@@ -21,7 +21,7 @@ import {
   NF_STOLEN,
   type TableName,
 } from '../net/netfilter.js';
-import { IPPROTO_SCTP } from '../net/protocol.js';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
 import type { Rule, RuleSet } from '../ruleset/model.js';
 import { type RuleForm, SavedRule } from '../ruleset/saved-rule.js';
 import { Field } from '../wire/field.js';
@@ -145,7 +145,7 @@ export class HookRunner {
     // The checksum of SCTP is judged over a header made contiguous (sctp_error()).
     if (received && p.reassembly > 0 && p.protocol === IPPROTO_SCTP) p.pull(SCTP_HEADER_SIZE);
     const verdict = this.#tracker.track(p, hook);
-    if (received && p.family === 6 && p.ct !== -1) p.noteSum6();
+    if (received && p.ct !== -1 && isVerified(p.protocol) && this.#tracker.settings.checksum) p.noteVerified();
     return verdict;
   }
 
@@ -244,6 +244,13 @@ export class HookRunner {
     if (p.reassembly >= 0) p.mayBeCut = true;
     return NF_ACCEPT;
   }
+}
+
+/** Protocols whose checksum conntrack judges over the whole packet. */
+function isVerified(protocol: number): boolean {
+  return (
+    protocol === IPPROTO_TCP || protocol === IPPROTO_UDP || protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6
+  );
 }
 
 /** What the rules of a set bring into being (spec 1.7). */

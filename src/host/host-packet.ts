@@ -50,6 +50,8 @@ export class HostPacket extends Packet {
   piecesHadDf = false;
   /** Identification that its pieces get when an IPv6 datagram is cut; 0: a fresh one. */
   fragmentId = 0;
+  /** Conntrack has found the transport checksum right: it is not looked at again, whatever a target did since. */
+  verified = false;
   /** What traffic class and hop limit were when conntrack summed the IPv6 packet; -1: it has not. See `hasStaleSum6`. */
   #summed6 = -1;
   /** Conntrack gathered it: it may be cut again whatever DF says (skb->ignore_df). */
@@ -78,12 +80,14 @@ export class HostPacket extends Packet {
     this.piecesHadDf = false;
     this.mayBeCut = false;
     this.#summed6 = -1;
+    this.verified = false;
     this.fragmentId = 0;
   }
 
   /** Conntrack has summed the whole packet, its IPv6 header included. Kernel: nf_ip6_checksum(), skb->csum_complete_sw. */
-  noteSum6(): void {
-    this.#summed6 = this.#mutable6();
+  noteVerified(): void {
+    this.verified = true;
+    if (this.family === 6) this.#summed6 = this.#mutable6();
   }
 
   /**

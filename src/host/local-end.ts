@@ -184,5 +184,6 @@ function forgetConnection(p: HostPacket): void {
 }
 
 function isWrong(p: HostPacket, length: number): boolean {
+  if (p.verified && !p.hasStaleSum6) return false;
   return p.csum === CSUM_WIRE && transportChecksumState(p, length) === CHECKSUM_WRONG;
 }

@@ -4,6 +4,7 @@ import { fold } from '../net/checksum.js';
 import { NF_INET_LOCAL_OUT } from '../net/netfilter.js';
 import {
   IPPROTO_AH,
+  IPPROTO_DCCP,
   IPPROTO_ESP,
   IPPROTO_GRE,
   IPPROTO_ICMP,
@@ -244,11 +245,12 @@ function mayAnswer(p: HostPacket): boolean {
  * Protocols without such a checksum, and first fragments, are summed all the same.
  */
 function sumsUp(p: HostPacket): boolean {
-  if (p.csum !== CSUM_WIRE) return true;
+  if (p.csum !== CSUM_WIRE || p.verified) return true;
   // IPv4 sums over the IP header too, which is wrong once options were written into it.
   if (p.optionsChanged) return false;
   if (p.family === 4 && p.l4Length === 0) return true;
-  const state = transportChecksumState(p);
+  // Linux 6.16 took DCCP out: its sum is that of a protocol that nobody knows.
+  const state = p.protocol === IPPROTO_DCCP ? CHECKSUM_UNKNOWN : transportChecksumState(p);
   if (state !== CHECKSUM_UNKNOWN) return state !== CHECKSUM_WRONG;
   if (p.isCut) return true;
   const { protocol } = p;
