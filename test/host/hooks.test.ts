@@ -40,7 +40,7 @@ describe('counters', () => {
     const lab = makeLab({
       rules: ALL_TABLES('-A FORWARD -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP'),
     });
-    lab.receive('eth0', udp('10.1.0.2', '10.2.0.2'));
+    lab.receive('eth0', udp('10.0.0.2', '10.1.0.2'));
     expect(lab.sent).toEqual([]);
     expect(lab.host.services.nfacct('ct_state_invalid_dropped_pkts')).toMatchObject({ packets: 1 });
   });
