@@ -163,5 +163,5 @@ export class Lab {
 }
 
 function run(program: string, args: readonly string[], input = ''): string {
-  return execFileSync(program, args, { input, encoding: 'utf8', maxBuffer: BIG });
+  return execFileSync(program, args, { input, encoding: 'utf8', maxBuffer: BIG, stdio: 'pipe' });
 }

@@ -14,12 +14,16 @@ import { isFolder, readFolder } from './input.js';
 import { printDiagnostics } from './output.js';
 import { addFamilyOptions, type FamilyOptions, readRules } from './rules.js';
 
-export interface HostInputOptions extends FamilyOptions {
+/** What shapes a host, whichever engine runs on it. */
+export interface HostShapeOptions extends FamilyOptions {
   readonly addr?: readonly string[];
   readonly route?: readonly string[];
-  readonly engine: 'reference' | 'compiled';
   readonly seed: number;
   readonly hz: number;
+}
+
+export interface HostInputOptions extends HostShapeOptions {
+  readonly engine: 'reference' | 'compiled';
 }
 
 export interface HostInput {
@@ -43,14 +47,15 @@ const wholeNumber =
 const collect = (text: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text];
 
 export function addHostOptions(command: Command): Command {
+  return addHostShapeOptions(command).addOption(
+    new Option('--engine <name>', 'engine that runs the rules').choices(['compiled', 'reference']).default('compiled'),
+  );
+}
+
+export function addHostShapeOptions(command: Command): Command {
   return addFamilyOptions(command)
     .option('--addr <iface=addr/len>', 'address of the plain host that a rule file alone gets (repeatable)', collect)
     .option('--route <dest,via,iface>', 'route of that host; via may be empty (repeatable)', collect)
-    .addOption(
-      new Option('--engine <name>', 'engine that runs the rules')
-        .choices(['compiled', 'reference'])
-        .default('compiled'),
-    )
     .option('--seed <n>', 'seed of every random choice', wholeNumber(0, 2 ** 32 - 1), 1)
     .option('--hz <n>', "kernel's ticks a second (CONFIG_HZ)", wholeNumber(24, 10_000), 250);
 }
@@ -69,7 +74,7 @@ function settle(diagnostics: readonly Diagnostic[]): void {
 /** `devices`: names that captures give, for the plain host of a rule file; `bare`: those without link header. */
 export function readHostInput(
   path: string,
-  options: HostInputOptions,
+  options: HostShapeOptions,
   devices: readonly string[],
   bare: ReadonlySet<string>,
 ): HostInput {
@@ -94,7 +99,7 @@ export function readHostInput(
   };
 }
 
-function readBundle(folder: string, options: HostInputOptions): HostInput {
+function readBundle(folder: string, options: HostShapeOptions): HostInput {
   if ((options.addr ?? []).length > 0 || (options.route ?? []).length > 0) {
     throw new Failure(
       'error: --addr and --route shape the plain host of a rule file; a bundle says its own addresses and routes',

@@ -2,6 +2,7 @@
 /** The command line: one command a file in commands/, each reads files, calls the library and prints. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { register as registerBench } from './commands/bench.js';
 import { register as registerCheck } from './commands/check.js';
 import { register as registerCollect } from './commands/collect.js';
 import { register as registerDiff } from './commands/diff.js';
@@ -20,6 +21,7 @@ const COMMANDS = [
   registerCollect,
   registerDiff,
   registerKubeProxy,
+  registerBench,
 ];
 
 function version(): string {
