@@ -185,7 +185,8 @@ export class Answers4 {
       answer.view.setUint32(at + 12, this.#millisecondsOfDay());
       answer.view.setUint32(at + 16, this.#millisecondsOfDay());
     }
-    this.#finish(answer, length - here);
+    // The stamps make up for what a short request has not.
+    this.#finish(answer, type === ICMP_TIMESTAMPREPLY ? 0 : length - here);
     this.#port.sendOwn(answer);
   }
 

@@ -248,7 +248,6 @@ function sumsUp(p: HostPacket): boolean {
   if (p.csum !== CSUM_WIRE || p.verified) return true;
   // IPv4 sums over the IP header too, which is wrong once options were written into it.
   if (p.optionsChanged) return false;
-  if (p.family === 4 && p.l4Length === 0) return true;
   // Linux 6.16 took DCCP out: its sum is that of a protocol that nobody knows.
   const state = p.protocol === IPPROTO_DCCP ? CHECKSUM_UNKNOWN : transportChecksumState(p);
   if (state !== CHECKSUM_UNKNOWN) return state !== CHECKSUM_WRONG;
@@ -256,7 +255,9 @@ function sumsUp(p: HostPacket): boolean {
   const { protocol } = p;
   const covered = p.family === 6 || protocol === IPPROTO_TCP || protocol === IPPROTO_UDP;
   const pseudo = covered ? pseudoHeaderSum(p, protocol, p.l4Length) : 0;
-  return fold(pseudo + sumView(p.view, p.l4Off, p.wireEnd)) === 0xffff;
+  const sum = fold(pseudo + sumView(p.view, p.l4Off, p.wireEnd));
+  // IPv4 sums from the IP header on, which is 0xffff: nothing but zeros behind it is right too.
+  return sum === 0xffff || (p.family === 4 && sum === 0);
 }
 
 /** State by name for the life of a host. */
