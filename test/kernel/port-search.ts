@@ -72,6 +72,13 @@ function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, n
       }
     }
   }
+  for (const [i, [, line]] of (outcome.log ?? []).entries()) {
+    const other = record.kernel.log?.[i]?.[1];
+    if (other === undefined) break;
+    const numbers = (text: string) => [...text.matchAll(/\b(?:SPT|DPT|ID)=(\d+)/g)].map((m) => Number(m[1]));
+    const theirs = numbers(other);
+    for (const [k, number] of numbers(line).entries()) if (theirs[k] !== undefined) note(number, theirs[k]);
+  }
   const lines = (o: HostOutcome) =>
     o.connections.split('\n').flatMap((line) => {
       if (line === '') return [];
