@@ -664,6 +664,11 @@ export class Host {
     p.redirect = false;
     p.f[Field.PktType] = !toGroup ? PACKET_HOST : p.routeType === RTN_BROADCAST ? PACKET_BROADCAST : PACKET_MULTICAST;
     p.macOff = -1;
+    const fault = p.family === 6 ? this.#sanity6(p, this.devices.at(device)!) : undefined;
+    if (fault !== undefined) {
+      this.#drop(p, 'receive', fault);
+      return;
+    }
     if (!this.#hook(p, NF_INET_PRE_ROUTING, device, 0)) return;
     this.#events.routed?.(p);
     if (p.family === 4) {
