@@ -156,7 +156,7 @@ const machine = {
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: cpus().length,
   kernel: release(),
-  memoryBytes: totalmem(),
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
 };
 console.log(`Node ${machine.node}, ${machine.cores} × ${machine.cpu}`);
 if (!has('--bars') && !has('--tables')) await benchAll();

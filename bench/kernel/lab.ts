@@ -37,6 +37,7 @@ export interface Timed {
   readonly wallNs: number;
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const BIG = 512 * 1024 * 1024;
 
 export class Lab {
@@ -48,8 +49,15 @@ export class Lab {
   #count = 0;
   #agent: ChildProcessWithoutNullStreams | undefined;
 
+  /** Told to end, the process leaves nothing behind. */
+  readonly #onSignal = (): void => {
+    this.close();
+    process.exit(130);
+  };
+
   static async open(): Promise<Lab> {
     const lab = new Lab();
+    for (const signal of SIGNALS) process.once(signal, lab.#onSignal);
     try {
       lab.#add(lab.#far);
       lab.#quiet(lab.#far);
@@ -63,6 +71,7 @@ export class Lab {
   }
 
   close(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
     this.#agent?.stdin.end();
     this.#agent?.kill();
     for (const name of this.#namespaces.splice(0)) spawnSync('ip', ['netns', 'del', name]);
