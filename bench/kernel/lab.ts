@@ -4,7 +4,7 @@
  * sends (agent.py). All have names of their own and go when the lab is closed.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -56,6 +56,7 @@ export class Lab {
   };
 
   static async open(): Promise<Lab> {
+    sweep();
     const lab = new Lab();
     for (const signal of SIGNALS) process.once(signal, lab.#onSignal);
     try {
@@ -168,6 +169,13 @@ export class Lab {
     const reply = JSON.parse(line) as T & { readonly error?: string };
     if (reply.error !== undefined) throw new Error(`the kernel's agent: ${reply.error}`);
     return reply;
+  }
+}
+
+/** Removes what a lab whose process was killed has left. */
+function sweep(): void {
+  for (const [, name, pid] of run('ip', ['netns', 'list']).matchAll(/^(cwbk-(\d+)-\w+)/gm)) {
+    if (!existsSync(`/proc/${pid}`)) spawnSync('ip', ['netns', 'del', name!]);
   }
 }
 
