@@ -141,7 +141,8 @@ export class HookRunner {
   }
 
   #track(p: HostPacket, hook: Hook): number {
-    const received = hook === NF_INET_PRE_ROUTING;
+    // What comes back from lo has its entry already and is not judged.
+    const received = hook === NF_INET_PRE_ROUTING && p.ct === -1 && !p.untracked;
     // The checksum of SCTP is judged over a header made contiguous (sctp_error()).
     if (received && p.reassembly > 0 && p.protocol === IPPROTO_SCTP) p.pull(SCTP_HEADER_SIZE);
     const verdict = this.#tracker.track(p, hook);

@@ -628,10 +628,10 @@ export class Host {
   /** Kernel: ip_output(), ip6_output(). */
   #output(p: HostPacket): void {
     const heard = p.local && this.#isHeardHere(p);
-    if (heard && p.family === 4) this.#outputCopy(p);
+    if (heard && p.family === 4) this.#hearCopy(p);
     if (!this.#hook(p, NF_INET_POST_ROUTING, p.local ? 0 : p.receivedOn, p.outDevice)) return;
     // IPv6 makes the copy behind POSTROUTING (ip6_finish_output2()), IPv4 before it (ip_mc_output()).
-    if (heard && p.family === 6) this.#outputCopy(p);
+    if (heard && p.family === 6) this.#hearCopy(p);
     this.#sender.send(p);
   }
 
@@ -646,6 +646,12 @@ export class Host {
     // Neighbour discovery is sent by a socket of the kernel that does not.
     if (p.fromKernel || (p.protocol === IPPROTO_ICMPV6 && p.ttl === 255 && isDiscovery(p))) return false;
     return this.routing6.isJoined(p.f, Field.Dst0, p.outDevice);
+  }
+
+  #hearCopy(p: HostPacket): void {
+    this.#outputCopy(p);
+    // A process's own copy is received, and answered, before the packet itself leaves (netif_rx() enables softirqs).
+    if (p.origin === 'own') this.#drain();
   }
 
   /** The copy walks POSTROUTING on its own, and comes in by the device that the packet leaves by. Kernel: ip_mc_output(). */
