@@ -10,8 +10,8 @@ export interface PortSearch {
   readonly size: number;
   /** Where this run started it. */
   offset: number;
-  /** Learned from the kernel, or given up. */
-  settled: boolean;
+  /** Starts that were tried. */
+  readonly tried: Set<number>;
 }
 
 /** Starts of searches that nobody knows yet: far apart, so that their ports can be told from all others. */
@@ -32,7 +32,7 @@ export class Searches {
     const known = this.#known[index];
     if (known !== undefined && known.min === min && known.size === size) return known.offset;
     const offset = (START + index * STRIDE) % Math.min(size, 0x10000);
-    this.#known[index] = { min, size, offset, settled: false };
+    this.#known[index] = { min, size, offset, tried: new Set([offset]) };
     this.#known.length = index + 1;
     return offset;
   }
@@ -41,24 +41,27 @@ export class Searches {
   learn(record: CaseRecord, outcome: HostOutcome): boolean {
     const pairs = differentWords(record, outcome);
     for (const search of this.#known) {
-      if (search.settled) continue;
       const ours = (search.min + (search.offset % search.size)) & 0xffff;
-      const theirs = pairs.get(ours);
-      const offset = theirs === undefined ? -1 : theirs - search.min;
-      search.settled = true;
-      if (offset < 0 || offset >= search.size || offset === search.offset) continue;
-      search.offset = offset;
-      return true;
+      for (const theirs of pairs.get(ours) ?? []) {
+        const offset = theirs - search.min;
+        if (offset < 0 || offset >= search.size || search.tried.has(offset)) continue;
+        search.tried.add(offset);
+        search.offset = offset;
+        return true;
+      }
     }
     return false;
   }
 }
 
 /** 16-bit words that chainwalk has where the kernel has others: in frames at the same place, and in connections. */
-function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, number> {
-  const pairs = new Map<number, number>();
+function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, Set<number>> {
+  const pairs = new Map<number, Set<number>>();
   const note = (ours: number, theirs: number) => {
-    if (ours !== theirs && !pairs.has(ours)) pairs.set(ours, theirs);
+    if (ours === theirs) return;
+    const known = pairs.get(ours);
+    if (known === undefined) pairs.set(ours, new Set([theirs]));
+    else known.add(theirs);
   };
   for (let link = 0; link < 3; link++) {
     const type = record.family === 4 ? 0x08 : 0x86;
