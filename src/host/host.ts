@@ -571,7 +571,7 @@ export class Host {
 
   #deliver(p: HostPacket): void {
     // IPv6 gathers after INPUT what nobody gathered before.
-    if (p.family === 6 && p.fragmentHeaderOff >= 0 && !this.#gather(p, 'local-deliver')) return;
+    if (p.family === 6 && p.fragmentHeaderOff >= 0 && !isAtomic(p) && !this.#gather(p, 'local-deliver')) return;
     this.deliveredCount++;
     this.#events.delivered?.(p);
     const reason = this.#localEnd.take(p);
@@ -757,6 +757,12 @@ function pktTypeOf(frame: InFrame, device: Device): number {
 
 function isLoopback6(words: ArrayLike<number>, at: number): boolean {
   return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 1;
+}
+
+/** A fragment header on a whole packet: the destination steps over it (ipv6_frag_rcv()). */
+function isAtomic(p: HostPacket): boolean {
+  const at = p.fragmentHeaderOff + 2;
+  return at + 2 <= p.end && (p.view.getUint16(at) & 0xfff9) === 0;
 }
 
 /** Neighbour discovery: ICMPv6 types 133 to 137. */

@@ -145,3 +145,30 @@ export function compare(record: CaseRecord, other: HostOutcome): Difference[] {
     ...compareLog(record, kernel, other),
   ];
 }
+
+/** How far `other` is from the kernel's outcome: frames, connections and log lines that differ. */
+export function distance(record: CaseRecord, other: HostOutcome): number {
+  const { kernel } = record;
+  const tags = tagsOf(record);
+  let count = 0;
+  const theirs = maskedFrames(record, kernel, tags);
+  for (const [link, ours] of maskedFrames(record, other, tags).entries()) {
+    const expected = theirs[link]!;
+    for (let i = 0; i < Math.max(ours.length, expected.length); i++) if (ours[i] !== expected[i]) count++;
+  }
+  const prefix = record.family === 4 ? 'ipv4' : 'ipv6';
+  const lines = (o: HostOutcome) =>
+    o.connections.split('\n').flatMap((l) => (l.startsWith(prefix) ? [connectionLine(l).text] : []));
+  const left = lines(kernel);
+  for (const line of lines(other)) {
+    const at = left.indexOf(line);
+    if (at === -1) count++;
+    else left.splice(at, 1);
+  }
+  count += left.length;
+  const log = other.log ?? [];
+  for (const [i, [, line]] of (kernel.log ?? []).entries()) {
+    if (maskLogLine(log[i]?.[1] ?? '', tags) !== maskLogLine(line, tags)) count++;
+  }
+  return count;
+}

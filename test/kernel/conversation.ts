@@ -314,7 +314,7 @@ export class Conversation {
     if (twist === 'badChecksum' && where !== LOCAL && segment.checksumAt >= 0 && segment.checksumAt < body.length) {
       body[segment.checksumAt]! ^= 1 + (n & 0x7f);
     }
-    if (twist === 'zeroUdpChecksum' && ip.protocol === UDP) body[6] = body[7] = 0;
+    if (twist === 'zeroUdpChecksum' && ip.protocol === UDP && where !== LOCAL) body[6] = body[7] = 0;
     if (twist === 'short') body = body.slice(0, [0, 2, 4, 7, 8, 12, 19][n % 7]!);
     let outer = ip;
     if (twist === 'ipOptions' && ip.family === 6) {

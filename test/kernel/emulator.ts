@@ -13,6 +13,7 @@ import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
+import { distance } from './compare.js';
 import { LOCAL, type SentFrame } from './kernel.js';
 import { Searches } from './port-search.js';
 import { LINKS } from './topology.js';
@@ -28,8 +29,8 @@ export type EngineName = keyof typeof BUILDERS;
 export const ENGINES = Object.keys(BUILDERS) as EngineName[];
 
 const NOTHING: HostOutcome = { refusal: undefined, out: [], saved: '', connections: '', log: undefined };
-/** Port searches that a case may need to be told. */
-const MOST_SEARCHES = 40;
+/** Runs of a case to find where the kernel's port searches started. */
+const MOST_RUNS = 60;
 
 let config: HostConfig | undefined;
 
@@ -70,11 +71,26 @@ export function emulate(record: CaseRecord, engine: EngineName): HostOutcome {
   const { ruleSet, refusal } = read(record);
   if (refusal !== undefined) return { ...NOTHING, refusal };
   const searches = new Searches();
-  let outcome = run(record, ruleSet, BUILDERS[engine], searches);
-  for (let i = 0; i < MOST_SEARCHES && searches.learn(record, outcome); i++) {
-    outcome = run(record, ruleSet, BUILDERS[engine], searches);
+  let best = run(record, ruleSet, BUILDERS[engine], searches);
+  let runs = 0;
+  for (let improved = searches.count > 0; improved && runs < MOST_RUNS; ) {
+    improved = false;
+    const before = distance(record, best);
+    if (before === 0) break;
+    const saved = searches.save();
+    for (const { index, offset } of searches.candidates(record, best)) {
+      searches.move(index, offset);
+      const outcome = run(record, ruleSet, BUILDERS[engine], searches);
+      if (distance(record, outcome) < before) {
+        best = outcome;
+        improved = true;
+        break;
+      }
+      searches.restore(saved);
+      if (++runs >= MOST_RUNS) break;
+    }
   }
-  return outcome;
+  return best;
 }
 
 function run(record: CaseRecord, ruleSet: RuleSet, buildEngine: BuildEngine, searches: Searches): HostOutcome {

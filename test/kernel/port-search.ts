@@ -10,8 +10,6 @@ export interface PortSearch {
   readonly size: number;
   /** Where this run started it. */
   offset: number;
-  /** Starts that were tried. */
-  readonly tried: Set<number>;
 }
 
 /** Starts of searches that nobody knows yet: far apart, so that their ports can be told from all others. */
@@ -21,6 +19,11 @@ const STRIDE = 4_099;
 export class Searches {
   readonly #known: PortSearch[] = [];
   #at = 0;
+
+  /** Searches that the last run made. */
+  get count(): number {
+    return this.#known.length;
+  }
 
   begin(): void {
     this.#at = 0;
@@ -32,25 +35,33 @@ export class Searches {
     const known = this.#known[index];
     if (known !== undefined && known.min === min && known.size === size) return known.offset;
     const offset = (START + index * STRIDE) % Math.min(size, 0x10000);
-    this.#known[index] = { min, size, offset, tried: new Set([offset]) };
+    this.#known[index] = { min, size, offset };
     this.#known.length = index + 1;
     return offset;
   }
 
-  /** Settles the first search whose start the kernel's outcome tells; false: there is nothing more to learn. */
-  learn(record: CaseRecord, outcome: HostOutcome): boolean {
+  /** Other starts that the kernel's outcome speaks for, by search. */
+  candidates(record: CaseRecord, outcome: HostOutcome): { readonly index: number; readonly offset: number }[] {
     const pairs = differentWords(record, outcome);
-    for (const search of this.#known) {
+    return this.#known.flatMap((search, index) => {
       const ours = (search.min + (search.offset % search.size)) & 0xffff;
-      for (const theirs of pairs.get(ours) ?? []) {
-        const offset = theirs - search.min;
-        if (offset < 0 || offset >= search.size || search.tried.has(offset)) continue;
-        search.tried.add(offset);
-        search.offset = offset;
-        return true;
-      }
-    }
-    return false;
+      return [...(pairs.get(ours) ?? [])]
+        .map((theirs) => ({ index, offset: theirs - search.min }))
+        .filter(({ offset }) => offset >= 0 && offset < search.size && offset !== search.offset);
+    });
+  }
+
+  /** All searches as they stand; `restore` goes back to them. */
+  save(): readonly PortSearch[] {
+    return this.#known.map((search) => ({ ...search }));
+  }
+
+  restore(saved: readonly PortSearch[]): void {
+    this.#known.splice(0, this.#known.length, ...saved.map((search) => ({ ...search })));
+  }
+
+  move(index: number, offset: number): void {
+    this.#known[index]!.offset = offset;
   }
 }
 
