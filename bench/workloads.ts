@@ -57,16 +57,19 @@ function chainName(prefix: string, a: number, b: number): string {
   return `${prefix}-${suffix}`;
 }
 
+/** The last 32 bits of an IPv6 address. */
+function lastWords(n: number): string {
+  return `${(n >>> 16).toString(16)}:${(n & 0xffff).toString(16)}`;
+}
+
 function serviceAddress(i: number, family: 4 | 6): string {
   return family === 4
     ? printIp4(0xac100000 + 1 + i) // 172.16.0.1 …
-    : `fd00:5e::${(i >> 16).toString(16)}:${((i & 0xffff) + 1).toString(16)}`;
+    : `fd00:5e::${lastWords(i + 1)}`;
 }
 
 function podAddress(i: number, family: 4 | 6): string {
-  return family === 4
-    ? printIp4(0x0a000100 + i)
-    : `fd00:a::${(i >> 16).toString(16)}:${((i & 0xffff) + 256).toString(16)}`;
+  return family === 4 ? printIp4(0x0a000100 + i) : `fd00:a::${lastWords(i + 256)}`;
 }
 
 function clientAddress(i: number, family: 4 | 6): string {
