@@ -19,7 +19,14 @@ import {
   NF_NAT_RANGE_PROTO_RANDOM_FULLY,
   NF_NAT_RANGE_PROTO_SPECIFIED,
 } from '../net/netfilter.js';
-import { IPPROTO_GRE, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP } from '../net/protocol.js';
+import {
+  IPPROTO_GRE,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  IPPROTO_UDPLITE,
+} from '../net/protocol.js';
 import type { NatRange } from './conntrack.js';
 import type { EntryTable } from './entry-table.js';
 import type { NatSourceIndex } from './nat-source-index.js';
@@ -48,6 +55,9 @@ export type ChooseOffset = (tuple: Uint32Array, manip: ManipType, min: number, s
 
 const swap32 = (word: number): number =>
   (((word & 255) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
+
+/** Status bits that say a connection is translated; the kernel adds the number of a bit where it means the bit: 6. */
+const USES_NAT = 0x30 | 6;
 
 /** floor(j × dist / 2^32), exact (kernel: reciprocal_scale()). */
 function reciprocalScale(j: number, dist: number): number {
@@ -78,7 +88,7 @@ export class NatChooser {
     const random = (range.flags & RANDOM_ALL) !== 0;
     if (manip === NF_NAT_MANIP_SRC && !random) {
       if (sourceInRange(tuple, range)) {
-        if (!this.#used(tuple, entry)) return;
+        if (!this.#used(tuple, entry) || this.#isMereReverse(tuple, entry)) return;
       } else if (this.#takeMappedSource(tuple, range, entry)) return;
     }
     this.#chooseAddress(tuple, range, entry, manip);
@@ -99,6 +109,32 @@ export class NatChooser {
   /** Another connection's replies would be taken for this one's (kernel: nf_nat_used_tuple()). */
   #used(tuple: Uint32Array, entry: number): boolean {
     return invertTuple(tuple, 0, this.#inverse, 0) && this.#table.isTaken(this.#inverse, 0, entry);
+  }
+
+  /**
+   * What clashes is merely the same datagrams' connection seen from the other end, and neither is translated: left as it
+   * is, for the clash to show when the entry is confirmed. Kernel: nf_nat_used_tuple_new() (Linux 6.12 and later).
+   */
+  #isMereReverse(tuple: Uint32Array, entry: number): boolean {
+    const protocol = tuple[T_PROTO]! & 255;
+    if (protocol !== IPPROTO_UDP && protocol !== IPPROTO_UDPLITE) return false;
+    const table = this.#table;
+    if ((table.status[entry]! & USES_NAT) !== 0) return false;
+    let node = table.find(tuple, 0);
+    if (node === -1) {
+      invertTuple(tuple, 0, this.#inverse, 0);
+      node = table.find(this.#inverse, 0);
+    }
+    if (node === -1) return true;
+    if ((node & 1) !== IP_CT_DIR_ORIGINAL || (table.status[node >> 1]! & USES_NAT) !== 0) return false;
+    const original = node * TUPLE_WORDS;
+    const reply = (entry * 2 + 1) * TUPLE_WORDS;
+    for (let i = 0; i < TUPLE_WORDS; i++) {
+      // The zone is no part of the kernel's tuple.
+      const mask = i === T_PROTO ? 0xffff : 0xffffffff;
+      if (((table.tuples[original + i]! ^ table.tuples[reply + i]!) & mask) !== 0) return false;
+    }
+    return true;
   }
 
   /** Kernel: find_appropriate_src(). Leaves the tuple alone unless a mapping fits and is free. */

@@ -8,16 +8,6 @@ export interface KnownDifference {
 
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
-    name: 'IPv6 UDP, port search at INPUT, with zones',
-    what: 'the same, with the answers in a zone',
-    test: 'test/regression/known/ipv6-udp-input-port-search-zones.json',
-  },
-  {
-    name: 'IPv6 UDP, port search at INPUT',
-    what: 'after a source port was changed at INPUT Linux does not answer some datagrams to a closed port, chainwalk does',
-    test: 'test/regression/known/ipv6-udp-input-port-search.json',
-  },
-  {
     name: 'own multicast, rerouted',
     what: 'when OUTPUT makes an own multicast packet be routed again, Linux takes the device that has its source address, chainwalk the route',
     test: 'test/regression/known/own-multicast-rerouted-by-source.json',
