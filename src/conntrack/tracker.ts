@@ -114,6 +114,7 @@ export class Tracker implements TrackContext {
     }
     this.syncClock();
     this.#hasTracked = true;
+    if (packet.templateZoneFromMark !== 0) takeZoneFromMark(packet);
     const verdict = this.#track(packet, hook);
     updateCtState(packet, this.table);
     return verdict;
@@ -314,4 +315,11 @@ export class Tracker implements TrackContext {
     this.syncClock();
     this.tcp.setClosing(packet.ct);
   }
+}
+
+/** Kernel: nf_ct_zone_tmpl(): the mark counts as it is now, not as it was when the target CT ran. */
+function takeZoneFromMark(packet: Packet): void {
+  const zone = packet.mark & 0xffff;
+  if ((packet.templateZoneFromMark & 1) !== 0) packet.templateZoneOriginal = zone;
+  if ((packet.templateZoneFromMark & 2) !== 0) packet.templateZoneReply = zone;
 }

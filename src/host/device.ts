@@ -90,6 +90,14 @@ export class Devices {
     return this.list[index];
   }
 
+  /** Index of the device that has the IPv4 address, or 0. Kernel: __ip_dev_find(). */
+  ownerOf4(address: number): number {
+    for (const device of this.list) {
+      if (device?.addresses4.some((a) => a.address[0] === address)) return device.index;
+    }
+    return 0;
+  }
+
   /** True if the address is configured on any device (kernel: inet_lookup_ifaddr_rcu()). */
   isOwn4(address: number): boolean {
     return this.#local4.has(address);

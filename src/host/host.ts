@@ -43,7 +43,7 @@ import { type HostConfig, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST }
 import { type HostPacket, PacketPool } from './host-packet.js';
 import { IcmpLimit } from './icmp-limit.js';
 import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, type OptionReader, readOptions, writeForwardOptions } from './ip-option.js';
-import { ALL_HOSTS, Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
+import { ALL_HOSTS, isMulticast4, Routing4, TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
 import { EXTENSIONS_OK, problemCode, problemPointer, readHopByHop } from './ip6-option.js';
 import { Routing6 } from './ip6-routing.js';
 import { LocalEnd } from './local-end.js';
@@ -694,7 +694,10 @@ export class Host {
     }
     const type = this.routing4.addressType(p.src, 0);
     const source = type === RTN_LOCAL || type === RTN_UNICAST ? p.src : 0;
-    const found = this.routing4.output(p, p.dst, source, p.tos, p.mark, 0, true);
+    // With a source address, what goes to a group leaves by the device that has it (ip_route_output_key_hash_rcu()).
+    const toGroup = isMulticast4(p.dst) || p.dst === 0xffffffff;
+    const bound = toGroup && source !== 0 ? this.devices.ownerOf4(source) : 0;
+    const found = this.routing4.output(p, p.dst, source, p.tos, p.mark, bound, true);
     if (found) this.#events.routed?.(p);
     return found;
   }

@@ -139,6 +139,8 @@ export class Packet {
   /** Zones for the entry that tracking will create (target CT): one per direction. */
   templateZoneOriginal = 0;
   templateZoneReply = 0;
+  /** The template takes these zones from the mark as it is when conntrack sees the packet: 1 original, 2 reply, 3 both. */
+  templateZoneFromMark = 0;
   hasTemplate = false;
 
   get src(): number {
@@ -202,6 +204,7 @@ export class Packet {
     this.untracked = false;
     this.templateZoneOriginal = 0;
     this.templateZoneReply = 0;
+    this.templateZoneFromMark = 0;
     this.hasTemplate = false;
     this.f[Field.Mark] = 0;
     this.f[Field.InDev] = 0;

@@ -132,7 +132,6 @@ describe('NOTRACK, CT, TRACE', () => {
     ['CT --zone 5', 5, 5],
     ['CT --zone-orig 5', 5, 0],
     ['CT --zone-reply 5', 0, 5],
-    ['CT --zone mark', 0x2345, 0x2345],
     ['CT', 0, 0],
   ])('%s', (target, original, reply) => {
     const packet = withFields(packetOf(tcp()), { Mark: 0x12345 });
@@ -143,6 +142,15 @@ describe('NOTRACK, CT, TRACE', () => {
       reply,
     ]);
     expect(packet.f[21]).toBe(CT_STATE_NEW);
+  });
+  it.each([
+    ['CT --zone mark', 3],
+    ['CT --zone-orig mark', 1],
+    ['CT --zone-reply mark', 2],
+  ])('%s leaves the mark to conntrack', (target, sides) => {
+    const packet = withFields(packetOf(tcp()), { Mark: 0x12345 });
+    run(target, packet);
+    expect([packet.templateZoneFromMark, packet.templateZoneOriginal, packet.templateZoneReply]).toEqual([sides, 0, 0]);
   });
   it('the first decision stays', () => {
     const packet = packetOf(tcp());

@@ -154,21 +154,36 @@ export function distance(record: CaseRecord, other: HostOutcome): number {
   const theirs = maskedFrames(record, kernel, tags);
   for (const [link, ours] of maskedFrames(record, other, tags).entries()) {
     const expected = theirs[link]!;
-    for (let i = 0; i < Math.max(ours.length, expected.length); i++) if (ours[i] !== expected[i]) count++;
+    for (let i = 0; i < Math.max(ours.length, expected.length); i++) count += unlike(ours[i], expected[i]);
   }
   const prefix = record.family === 4 ? 'ipv4' : 'ipv6';
   const lines = (o: HostOutcome) =>
     o.connections.split('\n').flatMap((l) => (l.startsWith(prefix) ? [connectionLine(l).text] : []));
   const left = lines(kernel);
   for (const line of lines(other)) {
-    const at = left.indexOf(line);
-    if (at === -1) count++;
-    else left.splice(at, 1);
+    // The likest of those that are left.
+    const best = left.reduce((b, l, i) => (unlike(line, l) < unlike(line, left[b]) ? i : b), 0);
+    count += unlike(line, left[best]);
+    left.splice(best, 1);
   }
-  count += left.length;
+  count += left.length * MUCH;
   const log = other.log ?? [];
   for (const [i, [, line]] of (kernel.log ?? []).entries()) {
     if (maskLogLine(log[i]?.[1] ?? '', tags) !== maskLogLine(line, tags)) count++;
   }
   return count;
+}
+
+/** What a frame or connection too many or too few weighs. */
+const MUCH = 100;
+
+/** Places in which two texts differ, four characters at a time. */
+function unlike(a: string | undefined, b: string | undefined): number {
+  if (a === b) return 0;
+  if (a === undefined || b === undefined) return MUCH;
+  let count = 1;
+  const wordsOfA = a.includes('=') ? a.split(' ') : (a.match(/.{1,4}/g) ?? []);
+  const wordsOfB = b.includes('=') ? b.split(' ') : (b.match(/.{1,4}/g) ?? []);
+  for (const [i, word] of wordsOfA.entries()) if (word !== wordsOfB[i]) count++;
+  return Math.min(count, MUCH);
 }

@@ -8,18 +8,8 @@ export interface KnownDifference {
 
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
-    name: 'own multicast, rerouted',
-    what: 'when OUTPUT makes an own multicast packet be routed again, Linux takes the device that has its source address, chainwalk the route',
-    test: 'test/regression/known/own-multicast-rerouted-by-source.json',
-  },
-  {
     name: 'own packets in a reply zone',
     what: 'an own echo whose answer is tracked in another reply zone reaches INPUT once too often',
     test: 'test/regression/known/own-packets-in-reply-zone.json',
-  },
-  {
-    name: 'zone from the mark',
-    what: 'the original zone that CT takes from the mark is missing in one listing',
-    test: 'test/regression/known/zone-orig-from-mark.json',
   },
 ];

@@ -71,10 +71,10 @@ export const CT: TargetExt<CtTarget> = {
       exempt(packet);
       return XT_CONTINUE;
     }
-    const zone = t.zoneFromMark ? packet.f[Field.Mark]! & 0xffff : t.zone;
     packet.hasTemplate = true;
-    packet.templateZoneOriginal = t.direction === 'reply' ? 0 : zone;
-    packet.templateZoneReply = t.direction === 'original' ? 0 : zone;
+    packet.templateZoneOriginal = t.direction === 'reply' ? 0 : t.zone;
+    packet.templateZoneReply = t.direction === 'original' ? 0 : t.zone;
+    if (t.zoneFromMark) packet.templateZoneFromMark = { original: 1, reply: 2, both: 3 }[t.direction];
     // Until tracking looks at it, the template itself is the packet's (new) connection.
     packet.f[Field.CtState] = CT_STATE_NEW;
     return XT_CONTINUE;
