@@ -11,7 +11,7 @@ import { register as registerKubeProxy } from './commands/kube-proxy.js';
 import { register as registerReplay } from './commands/replay.js';
 import { register as registerTrace } from './commands/trace.js';
 import { EXIT_BAD_INPUT, EXIT_DONE, Failure } from './failure.js';
-import { printMessage } from './output.js';
+import { printMessage, printResult } from './output.js';
 
 const COMMANDS = [
   registerReplay,
@@ -37,6 +37,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     .version(version())
     .showHelpAfterError('(try --help)')
     .exitOverride()
+    // Help, too, may go into a pipe whose reader leaves early.
+    .configureOutput({ writeOut: printResult })
     .configureHelp({ showGlobalOptions: true });
   for (const register of COMMANDS) register(program);
   for (const command of program.commands)
