@@ -171,7 +171,9 @@ export class Answers6 {
     // An anycast address is no source either (sysctl anycast_src_echo_reply).
     const choose = group || cause.routeType === RTN_ANYCAST;
     const from = choose ? NO_ADDRESS : f;
-    const bound = isLoopback ? 0 : cause.receivedOn;
+    // What came by lo counts as come by the device of its route (icmp6_dev()).
+    const home = choose ? (this.#routing.path(cause.route)?.device ?? 0) : 0;
+    const bound = isLoopback ? home : cause.receivedOn;
     if (!this.#routing.output(answer, f, Field.Src0, from, choose ? 0 : Field.Dst0, mark, bound)) {
       this.#port.release(answer);
       return;

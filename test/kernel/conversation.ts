@@ -61,6 +61,9 @@ interface FlowState {
   echo: number;
 }
 
+const TRAILER_SIZE = 5;
+const SMALLEST_MTU = 1280;
+
 const ODD_FLAGS = [
   0,
   FIN,
@@ -315,7 +318,9 @@ export class Conversation {
       body[segment.checksumAt]! ^= 1 + (n & 0x7f);
     }
     if (twist === 'zeroUdpChecksum' && ip.protocol === UDP && where !== LOCAL) body[6] = body[7] = 0;
-    if (twist === 'short') body = body.slice(0, [0, 2, 4, 7, 8, 12, 19][n % 7]!);
+    // Nor does it send a part of a segment.
+    if (twist === 'short' && (where !== LOCAL || ![TCP, UDP].includes(ip.protocol)))
+      body = body.slice(0, [0, 2, 4, 7, 8, 12, 19][n % 7]!);
     let outer = ip;
     if (twist === 'ipOptions' && ip.family === 6) {
       // Hop-by-hop or destination options with nothing but padding.
@@ -335,8 +340,9 @@ export class Conversation {
   }
 
   async #deliver(packets: readonly number[][], ip: Ip, twist: Twist, where: number, mark: number): Promise<void> {
-    // A link takes no frame that is longer than its MTU.
-    const fitting = where === LOCAL ? packets : packets.filter((p) => p.length + 5 <= LINKS[where]!.mtu);
+    // A link takes no frame that is longer than its MTU, and a send call that fails half way would be two things at once.
+    const most = where === LOCAL ? SMALLEST_MTU : LINKS[where]!.mtu - TRAILER_SIZE;
+    const fitting = packets.filter((p) => p.length <= most);
     if (fitting.length === 0) return;
     const injections: Injection[] = fitting.map((packet) => {
       if (where === LOCAL) return { where, bytes: Uint8Array.from(packet), to: ip.dst, mark };
