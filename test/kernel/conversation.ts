@@ -17,6 +17,7 @@ import {
   icmpSegment,
   ipPacket,
   look,
+  onesSum,
   PSH,
   RST,
   type Seen,
@@ -316,6 +317,8 @@ export class Conversation {
     // A process of the host does not send wrong checksums: its card fills them in.
     if (twist === 'badChecksum' && where !== LOCAL && segment.checksumAt >= 0 && segment.checksumAt < body.length) {
       body[segment.checksumAt]! ^= 1 + (n & 0x7f);
+      // The bare sum of the pseudo header is what a card is left to complete: chainwalk takes it so, on purpose.
+      if (isPartial(ip, segment, body)) body[segment.checksumAt]! ^= 0x80;
     }
     if (twist === 'zeroUdpChecksum' && ip.protocol === UDP && where !== LOCAL) body[6] = body[7] = 0;
     // Nor does it send a part of a segment.
@@ -362,6 +365,13 @@ export class Conversation {
     const side = owner.up ? owner.state.server : owner.state.client;
     side.seen = { link, packet };
   }
+}
+
+/** The checksum field holds the pseudo header's sum and nothing else. */
+function isPartial(ip: Ip, segment: Segment, body: readonly number[]): boolean {
+  const protocol = segment.pseudoProtocol ?? ip.protocol;
+  const pseudo = onesSum([...addressBytes(ip.src), ...addressBytes(ip.dst)], protocol + body.length);
+  return ((body[segment.checksumAt]! << 8) | body[segment.checksumAt + 1]!) === pseudo;
 }
 
 /** Kinds that stand for several packets, with the twist on the last but one thing that matters. */
