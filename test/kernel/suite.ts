@@ -96,10 +96,7 @@ class Suite {
       return kernel;
     };
     try {
-      while (
-        this.passed + this.failures.length < this.#options.cases &&
-        this.failures.length < this.#options.mostFailures
-      ) {
+      while (this.#taken < this.#options.cases && this.failures.length < this.#options.mostFailures) {
         const chunk = this.#nextChunk++;
         const { families } = this.#options;
         const family = families.length === 1 ? families[0]! : chunk % 5 < 3 ? 4 : 6;
