@@ -227,6 +227,7 @@ export class Tracker implements TrackContext {
     packet.ct = -1;
     packet.ctInfo = 0;
     packet.ctDir = 0;
+    packet.settledWithout = false;
   }
 
   /**
@@ -284,11 +285,14 @@ export class Tracker implements TrackContext {
   }
 
   /**
-   * Hands the entry of `cause` to an answer that the host makes about it (REJECT, ICMP errors): opposite direction, RELATED. Nothing
-   * without an entry: the answer is then looked up at OUTPUT. Kernel: nf_conntrack_attach().
+   * Hands the entry of `cause` to an answer that the host makes about it (REJECT, ICMP errors): opposite direction, RELATED. Without
+   * an entry the answer is looked up at OUTPUT; one about an exempted packet can no more be exempted itself. Kernel: nf_conntrack_attach().
    */
   attach(answer: Packet, cause: Packet): void {
-    if (cause.ct < 0) return;
+    if (cause.ct < 0) {
+      answer.settledWithout = cause.untracked || cause.settledWithout;
+      return;
+    }
     answer.ct = cause.ct;
     answer.ctDir = cause.ctDir === IP_CT_DIR_ORIGINAL ? IP_CT_DIR_REPLY : IP_CT_DIR_ORIGINAL;
     answer.ctInfo = answer.ctDir === IP_CT_DIR_ORIGINAL ? IP_CT_RELATED : IP_CT_RELATED_REPLY;

@@ -150,6 +150,7 @@ export class HostPacket extends Packet {
     this.ctDir = from.ctDir;
     this.ctInfo = from.ctInfo;
     this.untracked = from.untracked;
+    this.settledWithout = from.settledWithout;
     this.ownsConnection = false;
     this.traced = from.traced;
     this.priority = from.priority;

@@ -136,6 +136,8 @@ export class Packet {
   ctInfo = 0;
   /** Exempted from tracking by NOTRACK, or neighbour discovery. */
   untracked = false;
+  /** Made by the host about a packet without a connection: a connection was looked for, CT and NOTRACK leave it alone. */
+  settledWithout = false;
   /** Zones for the entry that tracking will create (target CT): one per direction. */
   templateZoneOriginal = 0;
   templateZoneReply = 0;
@@ -202,6 +204,7 @@ export class Packet {
     this.ctDir = 0;
     this.ctInfo = 0;
     this.untracked = false;
+    this.settledWithout = false;
     this.templateZoneOriginal = 0;
     this.templateZoneReply = 0;
     this.templateZoneFromMark = 0;

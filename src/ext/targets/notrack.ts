@@ -6,9 +6,9 @@ import type { Packet } from '../../wire/packet.js';
 import type { TargetExt } from '../extension.js';
 import { onlyTables } from '../place.js';
 
-/** True if the packet has a connection, a template or was exempted already: then nothing changes. */
+/** True if the packet has a connection, a template, was exempted or settled already: then nothing changes. */
 export function isDecided(packet: Packet): boolean {
-  return packet.ct !== -1 || packet.untracked || packet.hasTemplate;
+  return packet.ct !== -1 || packet.untracked || packet.settledWithout || packet.hasTemplate;
 }
 
 export function exempt(packet: Packet): void {
