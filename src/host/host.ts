@@ -4,7 +4,7 @@
  * The path is the kernel's (spec 1), stage by stage: receive.ts, local-in.ts, forward.ts, output.ts, sender.ts.
  * Per packet: allocates nothing, but for fragments.
  */
-import { DEFAULT_HZ, DEFAULT_HZ, VirtualClock } from '../base/clock.js';
+import { DEFAULT_HZ, VirtualClock } from '../base/clock.js';
 import type { Diagnostic } from '../base/diagnostic.js';
 import { Rng } from '../base/rng.js';
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
@@ -201,13 +201,8 @@ export class Host {
 
   /** A frame came in from a wire. The clock stands at its time; its bytes are the host's to change. */
   receive(frame: InFrame): void {
-    if (
-      this.#depth === 0 &&
-      this.#pipeline.reassembly.isEmpty &&
-      frame.mark === undefined &&
-      this.#flows.forward(frame)
-    )
-      return;
+    const { isEmpty } = this.#pipeline.reassembly;
+    if (this.#depth === 0 && isEmpty && frame.mark === undefined && this.#flows.forward(frame)) return;
     this.#enter();
     this.#receiver.receive(frame);
     this.#leave();
