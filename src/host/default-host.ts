@@ -3,7 +3,7 @@
  * command line gives them, the rest assumed and said.
  */
 import type { Family } from '../net/netfilter.js';
-import { prefixOf, wordsOfAddress } from './bundle.js';
+import { prefixOf, wordsOfAddress } from './address-text.js';
 import {
   type AddressConfig,
   type DeviceConfig,
