@@ -1,7 +1,7 @@
 /** What extensions ask of the host: addresses, routes, REJECT, log, nfacct. */
 import type { HostServices, SharedState } from '../ext/extension.js';
 import { fold } from '../net/checksum.js';
-import { NF_INET_LOCAL_OUT } from '../net/netfilter.js';
+import { NF_INET_FORWARD, NF_INET_LOCAL_OUT } from '../net/netfilter.js';
 import {
   IPPROTO_AH,
   IPPROTO_DCCP,
@@ -100,7 +100,8 @@ export class Services implements HostServices {
 
   #rejectWithReset(p: HostPacket): void {
     if (!mayBeReset(p) || p.f[Field.FragOff]! !== 0) return;
-    if (!sumsUp(p)) return;
+    // Forwarding gives up the sum that conntrack took (skb_forward_csum()); errors ask only whether it was right.
+    if (!sumsUp(p, p.verified && p.hook !== NF_INET_FORWARD)) return;
     if (p.family === 4) this.#port.answers4.rejectWithReset(p);
     else this.#port.answers6.rejectWithReset(p);
     this.#port.rejectedByReset(p);
@@ -234,18 +235,18 @@ function mayAnswer(p: HostPacket): boolean {
     case IPPROTO_UDPLITE:
       return true;
     case IPPROTO_UDP:
-      return (p.end >= p.l4Off + 8 && p.view.getUint16(p.l4Off + 6) === 0) || sumsUp(p);
+      return (p.end >= p.l4Off + 8 && p.view.getUint16(p.l4Off + 6) === 0) || sumsUp(p, p.verified);
     default:
-      return sumsUp(p);
+      return sumsUp(p, p.verified);
   }
 }
 
 /**
  * Kernel: nf_ip_checksum(), nf_ip6_checksum(): the payload, with the pseudo header where there is one, sums to 0xffff.
- * Protocols without such a checksum, and first fragments, are summed all the same.
+ * Protocols without such a checksum, and first fragments, are summed all the same, but for what was `verified` before.
  */
-function sumsUp(p: HostPacket): boolean {
-  if (p.csum !== CSUM_WIRE || p.verified) return true;
+function sumsUp(p: HostPacket, verified: boolean): boolean {
+  if (p.csum !== CSUM_WIRE || verified) return true;
   // IPv4 sums over the IP header too, which is wrong once options were written into it.
   if (p.optionsChanged) return false;
   // Linux 6.16 took DCCP out: its sum is that of a protocol that nobody knows.
