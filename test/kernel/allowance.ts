@@ -70,10 +70,22 @@ function maskIp4(p: Uint8Array, tags: Tags): void {
   const id = (p[4]! << 8) | p[5]!;
   const size = (p[0]! & 15) * 4;
   if (p[9] === 1 && [3, 4, 5, 11, 12].includes(p[size]!) && p.length >= size + 28) maskQuote4(p, size, tags);
-  if (tags.has(id) || id === 0) return;
+  // The own resets of the host have 0 for certain; an ICMP message may have drawn it.
+  if (tags.has(id) || (id === 0 && p[9] !== 1)) return;
   // A right header checksum becomes zero; a wrong one stays what it is off by.
   const sum = ~onesSum(p.subarray(0, size)) & 0xffff;
   maskIp4Identity(p, size, sum);
+}
+
+/**
+ * Tags for comparing two IPv4 packets of which one is an own ICMP message whose drawn identification happens to be the
+ * tag of an injected packet: neither is taken for injected. Undefined: it is not so.
+ */
+export function tagsWithoutCoincidence(a: Uint8Array, b: Uint8Array, tags: Tags): Tags | undefined {
+  if (a.length < 20 || b.length < 20 || a[0]! >> 4 !== 4 || a[9] !== 1 || b[9] !== 1) return undefined;
+  const ids = [a, b].map((p) => (p[4]! << 8) | p[5]!);
+  if (tags.has(ids[0]!) === tags.has(ids[1]!)) return undefined;
+  return new Set([...tags].filter((tag) => !ids.includes(tag)));
 }
 
 function maskIp4Identity(p: Uint8Array, size: number, sum: number): void {
