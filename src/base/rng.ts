@@ -4,8 +4,12 @@ export class Rng {
   #b: number;
   #c: number;
   #counter: number;
+  readonly #seed: number;
+  /** Stream to go to at the next draw, or -1. */
+  #jumpTo = -1;
 
   constructor(seed: number) {
+    this.#seed = seed;
     this.#a = seed | 0;
     this.#b = (seed / 0x1_0000_0000) | 0;
     this.#c = 0x9e3779b9 | 0;
@@ -13,8 +17,26 @@ export class Rng {
     for (let i = 0; i < 12; i++) this.u32();
   }
 
+  /**
+   * What is drawn from now on is the beginning of stream `n` (1 to 2^53) of the seed, whatever was drawn before. Costs
+   * nothing until something is drawn.
+   */
+  jump(n: number): void {
+    this.#jumpTo = n;
+  }
+
+  #enter(n: number): void {
+    this.#jumpTo = -1;
+    this.#a = this.#seed | 0;
+    this.#b = (this.#seed / 0x1_0000_0000) | 0;
+    this.#c = (0x9e3779b9 + Math.imul(n | 0, 0x85ebca6b)) | 0;
+    this.#counter = (1 + Math.floor(n / 0x1_0000_0000)) | 0;
+    for (let i = 0; i < 12; i++) this.u32();
+  }
+
   /** A uniform 32-bit word, unsigned. */
   u32(): number {
+    if (this.#jumpTo !== -1) this.#enter(this.#jumpTo);
     const t = (((this.#a + this.#b) | 0) + this.#counter) | 0;
     this.#counter = (this.#counter + 1) | 0;
     this.#a = this.#b ^ (this.#b >>> 9);

@@ -1,5 +1,6 @@
 /** The connection table of one host: tracking, NAT and what matches and targets ask of it, behind one door. */
 import type { Diagnostic } from '../base/diagnostic.js';
+import type { Rng } from '../base/rng.js';
 import type { Source } from '../base/source.js';
 import { type Direction, type Family, type Hook, IPS_CONFIRMED, type ManipType } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
@@ -21,8 +22,10 @@ const SECOND_US = 1_000_000;
 export class ConntrackTable implements Conntrack {
   readonly #tracker: Tracker;
   readonly #nat: Nat;
+  readonly #rng: Rng;
 
   constructor(options: ConntrackOptions) {
+    this.#rng = options.rng;
     this.#tracker = new Tracker(options);
     this.#nat = new Nat(this.#tracker.table, options.rng, this.#tracker);
   }
@@ -35,6 +38,12 @@ export class ConntrackTable implements Conntrack {
   }
   set settings(settings: ConntrackSettings) {
     this.#tracker.settings = settings;
+  }
+
+  /** What is drawn and made from now on belongs to turn `n`, and hangs on no draw before (see Host.beginTurn). */
+  beginTurn(n: number): void {
+    this.#rng.jump(n);
+    this.entries.beginTurn(n);
   }
 
   /** Brings the table's time in step with the clock: needed before `entries` are looked at directly. */

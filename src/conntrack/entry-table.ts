@@ -17,6 +17,8 @@ const FIRST_BUCKET_COUNT = 64;
 const QUARANTINE = 64;
 /** Kernel: NF_CT_EVICTION_RANGE. */
 const EVICTION_RANGE = 8;
+/** Numbers of `made` for each turn. */
+const TURN = 65_536;
 
 /** What an index called by the table keeps up to date, e.g. the source index of NAT. */
 export interface EntryObserver {
@@ -44,6 +46,8 @@ export class EntryTable {
   serial: Uint32Array = new Uint32Array(FIRST_CAPACITY);
   /** Device through which a masqueraded connection leaves, or 0. */
   natDevice: Int32Array = new Int32Array(FIRST_CAPACITY);
+  /** Grows from entry to entry as they are made: tells their order, which indices do not (they are used again). */
+  made: Float64Array = new Float64Array(FIRST_CAPACITY);
 
   /** Virtual time as of the last tick, µs; whoever works with the table keeps it in step. */
   nowUs = 0;
@@ -63,6 +67,7 @@ export class EntryTable {
   /** 1 while an entry is handed out. */
   #used: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   #limit = 0;
+  #nextMade = 1;
   #count = 0;
   #confirmed = 0;
   #capacity = FIRST_CAPACITY;
@@ -93,6 +98,11 @@ export class EntryTable {
     );
   }
 
+  /** From now on `made` is at least `turn` × TURN: entries of one turn are told by it from those of another. */
+  beginTurn(turn: number): void {
+    this.#nextMade = Math.max(this.#nextMade, turn * TURN);
+  }
+
   /** A fresh unconfirmed entry with empty status; its tuples are the caller's to write. */
   allocate(): number {
     let entry: number;
@@ -116,6 +126,7 @@ export class EntryTable {
     this.state[entry] = 0;
     this.master[entry] = -1;
     this.natDevice[entry] = 0;
+    this.made[entry] = this.#nextMade++;
     return entry;
   }
 
@@ -328,6 +339,7 @@ export class EntryTable {
     this.bytes = growFloat64(this.bytes, capacity * 2);
     this.master = growInt32(this.master, capacity);
     this.natDevice = growInt32(this.natDevice, capacity);
+    this.made = growFloat64(this.made, capacity);
     this.#next = growInt32(this.#next, capacity * 2);
     this.#hashes = growInt32(this.#hashes, capacity * 2);
     this.#freeNext = growInt32(this.#freeNext, capacity);

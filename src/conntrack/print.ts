@@ -82,10 +82,10 @@ export function printEntry(table: EntryTable, entry: number): string {
 
 /** Lines of all entries, of one family if given; each ends in a line break. */
 export function printEntries(table: EntryTable, family?: Family): string {
-  const lines: string[] = [];
+  const entries: number[] = [];
   table.forEach((entry) => {
-    if (family !== undefined && tupleFamily(table.tuples, entry * 2 * TUPLE_WORDS) !== family) return;
-    lines.push(`${printEntry(table, entry)}\n`);
+    if (family === undefined || tupleFamily(table.tuples, entry * 2 * TUPLE_WORDS) === family) entries.push(entry);
   });
-  return lines.join('');
+  entries.sort((a, b) => table.made[a]! - table.made[b]!);
+  return entries.map((entry) => `${printEntry(table, entry)}\n`).join('');
 }

@@ -56,7 +56,8 @@ export class Answers4 {
   readonly #devices: Devices;
   readonly #settings: Settings;
   readonly #limit: IcmpLimit;
-  #id: number;
+  /** An IP identification: never 0. The kernel is free in it, so it is drawn and hangs on nothing that was sent before. */
+  readonly #nextId: () => number;
 
   constructor(
     port: AnswerPort,
@@ -64,25 +65,18 @@ export class Answers4 {
     devices: Devices,
     settings: Settings,
     limit: IcmpLimit,
-    firstId: number,
+    nextId: () => number,
   ) {
     this.#port = port;
     this.#routing = routing;
     this.#devices = devices;
     this.#settings = settings;
     this.#limit = limit;
-    this.#id = firstId & 0xffff;
+    this.#nextId = nextId;
   }
 
   #millisecondsOfDay(): number {
     return Math.floor(this.#port.nowUs() / 1000) % MILLISECONDS_A_DAY;
-  }
-
-  /** Next IP identification: never 0. */
-  #nextId(): number {
-    this.#id = (this.#id + 1) & 0xffff;
-    if (this.#id === 0) this.#id = 1;
-    return this.#id;
   }
 
   /** `info` is the second word of the ICMP header (gateway, MTU, pointer << 24). Kernel: __icmp_send(). */

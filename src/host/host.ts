@@ -216,6 +216,20 @@ export class Host {
     this.#leave();
   }
 
+  /**
+   * Turn `n` (from 1, growing, below 2^37) begins: what one captured record sets off. What is drawn by chance in it hangs on
+   * the seed and `n` alone. A host whose turns nobody tells draws all from one sequence.
+   */
+  beginTurn(n: number): void {
+    this.#rng.jump(n);
+    this.conntrack.beginTurn(n);
+  }
+
+  /** False: `runTimers` has nothing to do, now or later. */
+  get hasTimers(): boolean {
+    return !this.#pipeline.reassembly.isEmpty;
+  }
+
   /** Does what was due by now although no packet came: fragments that were not completed in time. */
   runTimers(): void {
     this.#gathering.runTimers();

@@ -101,7 +101,8 @@ export class Pipeline {
     }
     const limit = new IcmpLimit(clock, hz, rng, settings.icmpMessagesPerSecond, settings.icmpBurst);
     const answerPort = this.#answerPort(port);
-    this.answers4 = new Answers4(answerPort, this.routing4, devices, settings, limit, rng.u32());
+    const nextId = (): number => rng.u32() & 0xffff || 1;
+    this.answers4 = new Answers4(answerPort, this.routing4, devices, settings, limit, nextId);
     this.answers6 = new Answers6(answerPort, this.routing6, devices, settings, limit, this.neighbours);
     this.reassembly = new Reassembly(clock, settings.fragmentMemory, settings.fragmentTimeMs, settings.fragmentTime6Ms);
     this.hooks = new HookRunner(port, this.conntrack, setup.events);
