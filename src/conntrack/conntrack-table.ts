@@ -16,6 +16,7 @@ import { printEntries } from './print.js';
 import type { ConntrackSettings } from './settings.js';
 import { type ConntrackOptions, Tracker } from './tracker.js';
 import { T_PORTS, TUPLE_WORDS, tupleProtocol, tupleZone } from './tuple.js';
+import { followUdp } from './udp.js';
 
 const SECOND_US = 1_000_000;
 
@@ -60,11 +61,17 @@ export class ConntrackTable implements Conntrack {
   }
 
   /**
-   * Follows a TCP packet with ACK alone (or ACK and PSH) whose entry and direction it has already, and whose checksum the caller has
-   * verified. False: its connection is not in the state for that, or it does not fit; then nothing has changed. Allocates nothing.
+   * Follows a TCP packet of `length` bytes with ACK alone (or ACK and PSH), its header at `off`, its end at `end`, whose entry and
+   * direction the caller knows, and whose checksum it has verified. False: its connection is not in the state for that, or it does not fit;
+   * then nothing has changed. Allocates nothing.
    */
-  followAck(packet: Packet, off: number): boolean {
-    return this.#tracker.tcp.followAck(packet, off);
+  followAck(ct: number, dir: Direction, view: DataView, off: number, end: number, length: number): boolean {
+    return this.#tracker.tcp.followAck(ct, dir, view, off, end, length);
+  }
+
+  /** The same for a UDP datagram of an assured connection. */
+  followUdp(ct: number, dir: Direction, length: number): void {
+    followUdp(this.#tracker, ct, dir, length);
   }
 
   /**

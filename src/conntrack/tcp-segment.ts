@@ -33,20 +33,24 @@ export class TcpSegment {
 
   /** Reads the header at `off`. False: fewer than 20 bytes, or a data offset that cannot be. Allocates nothing. */
   read(packet: Packet, off: number): boolean {
-    const { view } = packet;
-    if (off + HEADER_SIZE > packet.end) return false;
+    return this.readAt(packet.view, off, packet.end, packet.wireEnd);
+  }
+
+  /** The same for a packet whose bytes are here up to `end`, and that ends on the wire at `wireEnd`. */
+  readAt(view: DataView, off: number, end: number, wireEnd: number): boolean {
+    if (off + HEADER_SIZE > end) return false;
     const headerSize = (view.getUint8(off + 12) >> 4) << 2;
-    if (headerSize < HEADER_SIZE || packet.wireEnd - off < headerSize) return false;
+    if (headerSize < HEADER_SIZE || wireEnd - off < headerSize) return false;
     const flags = view.getUint8(off + 13);
     this.flags = flags;
     this.seq = view.getUint32(off + 4);
     this.ack = view.getUint32(off + 8);
     this.win = view.getUint16(off + 14);
-    const dataSize = packet.wireEnd - off - headerSize;
+    const dataSize = wireEnd - off - headerSize;
     this.end = (this.seq + dataSize + ((flags >> 1) & 1) + (flags & 1)) >>> 0;
     this.#view = view;
     this.#optionOff = off + HEADER_SIZE;
-    this.#optionEnd = Math.min(off + headerSize, packet.end);
+    this.#optionEnd = Math.min(off + headerSize, end);
     return true;
   }
 

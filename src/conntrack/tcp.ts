@@ -3,6 +3,7 @@
  * net/netfilter/nf_conntrack_proto_tcp.c. Differs: no SYNPROXY, no sequence adjustment (no helper needs one here).
  */
 import {
+  type Direction,
   type Hook,
   IP_CT_DIR_ORIGINAL,
   IP_CT_DIR_REPLY,
@@ -11,6 +12,7 @@ import {
   IPS_FIXED_TIMEOUT,
   IPS_SEEN_REPLY,
 } from '../net/netfilter.js';
+import { Field } from '../wire/field.js';
 import type { Packet } from '../wire/packet.js';
 import {
   hasBadChecksum,
@@ -20,7 +22,7 @@ import {
   type TrackContext,
   type TrackResult,
 } from './handler.js';
-import { refresh } from './refresh.js';
+import { refreshBy } from './refresh.js';
 import {
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
@@ -157,7 +159,7 @@ export class TcpTracker {
         return TRACK_INVALID;
       }
     }
-    this.#enter(packet, at, packetClass, old, next);
+    this.#enter(ct, dir, packet.f[Field.Length]!, at, packetClass, old, next);
     return TRACK_ACCEPT;
   }
 
@@ -165,19 +167,18 @@ export class TcpTracker {
    * `track` for a packet with ACK alone (or ACK and PSH) of a confirmed connection in ESTABLISHED with both sides known: there it comes
    * down to this. The caller has verified the checksum. False: refused, or not such a connection; then nothing has changed.
    */
-  followAck(packet: Packet, off: number): boolean {
+  followAck(ct: number, dir: Direction, view: DataView, off: number, end: number, length: number): boolean {
     const context = this.#context;
-    const ct = packet.ct;
     if (context.table.state[ct] !== TCP_ESTABLISHED) return false;
     const at = this.records.at(ct);
     const w = this.records.words;
     if (w[at + R.MAXWIN] === 0 || w[at + SIDE_WORDS + R.MAXWIN] === 0) return false;
     const segment = this.#segment;
-    if (!segment.read(packet, off)) return false;
+    if (!segment.readAt(view, off, end, end)) return false;
     const liberal = context.settings.tcpBeLiberal;
-    const result = checkWindow(w, at, packet.ctDir, CLASS_ACK, segment, TCP_ESTABLISHED, liberal);
+    const result = checkWindow(w, at, dir, CLASS_ACK, segment, TCP_ESTABLISHED, liberal);
     if (result === WINDOW_INVALID) return false;
-    if (result !== WINDOW_IGNORE) this.#enter(packet, at, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
+    if (result !== WINDOW_IGNORE) this.#enter(ct, dir, length, at, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
     return true;
   }
 
@@ -295,16 +296,15 @@ export class TcpTracker {
   }
 
   /** 6 to 8: the new state, its timeout, ASSURED. */
-  #enter(packet: Packet, at: number, packetClass: number, old: number, next: number): void {
+  #enter(ct: number, dir: Direction, length: number, at: number, packetClass: number, old: number, next: number): void {
     const { table, settings } = this.#context;
     const w = this.records.words;
-    const ct = packet.ct;
     const timeouts = settings.tcpTimeoutUs;
     w[at + R.LAST_CLASS] = packetClass;
-    w[at + R.LAST_DIR] = packet.ctDir;
+    w[at + R.LAST_DIR] = dir;
     table.state[ct] = next;
     if (old !== next && next === TCP_FIN_WAIT) {
-      const flags = at + packet.ctDir * SIDE_WORDS + R.FLAGS;
+      const flags = at + dir * SIDE_WORDS + R.FLAGS;
       w[flags] = w[flags]! | R.FLAG_CLOSE_INIT;
     }
     const unacked = ((w[at + R.FLAGS]! | w[at + SIDE_WORDS + R.FLAGS]!) & R.FLAG_UNACKED) !== 0;
@@ -330,7 +330,7 @@ export class TcpTracker {
     ) {
       table.status[ct] = status | IPS_ASSURED;
     }
-    refresh(table, ct, packet, timeout);
+    refreshBy(table, ct, dir, length, timeout);
   }
 
   /**

@@ -96,6 +96,11 @@ export class Tracker implements TrackContext {
   syncClock(): void {
     const { nowUs } = this.#clock;
     if (nowUs === this.#clockUs) return;
+    // Within the tick nothing moves, and division is dear.
+    if (nowUs > this.#clockUs && nowUs < this.table.nowUs + this.#tickUs && this.#hasTracked) {
+      this.#clockUs = nowUs;
+      return;
+    }
     const tickUs = Math.floor(nowUs / this.#tickUs) * this.#tickUs;
     // Before the first packet a clock at 0 has not been started: what was entered lives from its first moment on.
     if (this.#clockUs === 0 && !this.#hasTracked) this.table.shift(tickUs);

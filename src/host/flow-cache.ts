@@ -1,60 +1,51 @@
 /**
  * The short way for packets of established connections: what the whole path did to one packet, it does to the next that
- * differs in nothing that any step looks at. A flow is an IPv4 TCP connection in one direction as it comes in by one
- * device with one TTL, TOS and set of flags (plain ACKs only); what is kept of it is where such packets go, what they
- * look like there, and which rules they count on. Tracking is done as ever: windows, state and timeouts move with
- * every packet; a packet that does not fit its connection takes the long way, and nothing has happened to it.
+ * differs in nothing that any step looks at. A flow is a TCP (plain ACKs only) or UDP connection in one direction as it
+ * comes in by one device with one TTL and TOS; what is kept of it is where such packets go, what they look like there,
+ * and which rules they count on. Tracking is done as ever: windows, state and timeouts move with every packet; a packet
+ * that does not fit its connection takes the long way, and nothing has happened to it.
  *
  * A flow is noted when a packet has gone the long way and the engine says that its walk holds for others too
- * (WalkMemo). It ends with its connection's entry, or with the rule set.
+ * (WalkMemo). It ends with its connection's entry, its status or its mark, or with the rule set.
  */
-import { WordTable } from '../base/hash-table.js';
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
+import type { EntryTable } from '../conntrack/entry-table.js';
 import type { WalkMemo } from '../engine/engine.js';
 import { fold, replaceSum, wordDifference } from '../net/checksum.js';
 import {
   type Direction,
+  type Family,
   IP_CT_ESTABLISHED,
   IP_CT_ESTABLISHED_REPLY,
   IPS_ASSURED,
   IPS_CONFIRMED,
   PACKET_HOST,
 } from '../net/netfilter.js';
-import { IPPROTO_TCP } from '../net/protocol.js';
+import { IPPROTO_TCP, IPPROTO_UDP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
 import { CSUM_WIRE, L4_OK } from '../wire/packet.js';
 import { sumView } from '../wire/transport-checksum.js';
-import type { Devices } from './device.js';
+import type { Device, Devices } from './device.js';
 import type { HostEvents, InFrame, SentFrame } from './event.js';
-import { ETHERNET_SIZE, HostPacket } from './host-packet.js';
+import { FlowFrame } from './flow-frame.js';
+import * as F from './flow-table.js';
+import { FlowTable } from './flow-table.js';
+import { ETHERNET_SIZE, type HostPacket } from './host-packet.js';
 
 const TCP_ACK = 16;
 const TCP_PSH = 8;
-const IP_SIZE = 20;
+const IP4_SIZE = 20;
+const IP6_SIZE = 40;
 const TCP_SIZE = 20;
+const UDP_SIZE = 8;
 /** Device numbers that fit into a key. */
 const MAX_DEVICE = 255;
-/** Flows kept; then all are forgotten, and noted again as their packets come. */
-const MAX_FLOWS = 262_144;
-
-/** Words of a flow. */
-const ENTRY = 0;
-const DIRECTION = 1;
-const SERIAL = 2;
-const STATUS = 3;
-const OUT_DEVICE = 4;
-const MTU = 5;
-const SRC = 6;
-const DST = 7;
-const PORTS = 8;
-/** What the checksums' sums grow by. */
-const IP_CHANGE = 9;
-const TCP_CHANGE = 10;
-const MAC_HIGH = 11;
-const MAC_LOW = 12;
-const WALK = 13;
-const CT_STATE = 14;
-const FLOW_WORDS = 16;
+/** Kinds of packets, part of a key. */
+const KIND_ACK = 1;
+const KIND_ACK_PSH = 2;
+const KIND_UDP = 3;
+/** IPv4: without checksum. */
+const KIND_UDP_BARE = 4;
 
 /** What the cache asks of the pipeline. */
 export interface FlowPort {
@@ -71,46 +62,32 @@ export interface FlowPort {
   knowsNeighbour(packet: HostPacket): boolean;
 }
 
+/** Flows of one family. */
 export class FlowCache {
+  readonly family: Family;
   readonly #port: FlowPort;
+  readonly #entries: EntryTable;
+  readonly #table: FlowTable;
   #memo: WalkMemo | undefined;
   #version = 0;
-  #table: WordTable;
-  #flows: Uint32Array = new Uint32Array(64 * FLOW_WORDS);
-  #count = 0;
-  readonly #key = new Int32Array(4);
+  readonly #sent = new FlowFrame();
   /** The packet on the long way that may become a flow, and how it came. */
   #pending: HostPacket | undefined;
-  readonly #pendingKey = new Int32Array(4);
+  readonly #pendingKey = new Uint32Array(11);
   #pendingLength = 0;
+  #pendingTos = 0;
+  #pendingTtl = 0;
   #pendingIpSum = 0;
-  #pendingTcpSum = 0;
-  readonly #packet = new HostPacket();
-  readonly #frame: SentFrame;
+  #pendingL4Sum = 0;
 
-  constructor(port: FlowPort) {
+  constructor(family: Family, port: FlowPort) {
+    this.family = family;
     this.#port = port;
-    this.#table = new WordTable(4, 64, port.seed);
-    const packet = this.#packet;
-    packet.reset();
-    packet.family = 4;
-    packet.l3Size = IP_SIZE;
-    packet.l4State = L4_OK;
-    packet.f[Field.Protocol] = IPPROTO_TCP;
-    packet.f[Field.PktType] = PACKET_HOST;
-    this.#frame = {
-      device: 0,
-      bytes: packet.bytes,
-      start: 0,
-      end: 0,
-      originalEnd: 0,
-      hasEthernet: true,
-      origin: 'forwarded',
-      packet,
-    };
+    this.#entries = port.conntrack.entries;
+    this.#table = new FlowTable(port.seed);
   }
 
-  /** The memo of the engine in force for IPv4; undefined: there is none, and every packet goes the long way. */
+  /** The memo of the engine in force; undefined: there is none, and every packet goes the long way. */
   use(memo: WalkMemo | undefined): void {
     const { events, conntrack } = this.#port;
     // Who wants to see every step gets every step. Where checksums are not verified, a partial one would not be noticed.
@@ -121,141 +98,174 @@ export class FlowCache {
 
   #forget(): void {
     this.#version = this.#memo?.version ?? 0;
-    this.#table = new WordTable(4, 64, this.#port.seed);
-    this.#count = 0;
+    this.#table.clear();
     this.#pending = undefined;
   }
 
   /** Forwards the frame if it belongs to a flow; false: it must go the long way. Allocates nothing. */
   forward(frame: InFrame): boolean {
     const memo = this.#memo;
-    if (memo === undefined || this.#count === 0) return false;
+    if (memo === undefined || this.#table.count === 0) return false;
     if (memo.version !== this.#version) {
       this.#forget();
       return false;
     }
-    const { view, l3Off, macOff } = frame;
-    if (frame.family !== 4 || macOff < 0 || frame.offloaded || frame.device > MAX_DEVICE) return false;
-    if (frame.capturedEnd - l3Off < IP_SIZE + TCP_SIZE || l3Off - frame.start < ETHERNET_SIZE) return false;
+    if (frame.macOff < 0 || frame.offloaded || frame.device > MAX_DEVICE) return false;
+    if (frame.l3Off - frame.start < ETHERNET_SIZE) return false;
+    return this.family === 4 ? this.#forward4(frame, memo) : this.#forward6(frame, memo);
+  }
+
+  #forward4(frame: InFrame, memo: WalkMemo): boolean {
+    const { view, l3Off } = frame;
+    if (frame.capturedEnd - l3Off < IP4_SIZE + UDP_SIZE) return false;
     const first = view.getUint32(l3Off);
     const length = first & 0xffff;
-    if (first >>> 24 !== 0x45 || length < IP_SIZE + TCP_SIZE || l3Off + length > frame.capturedEnd) return false;
+    const end = l3Off + length;
+    if (first >>> 24 !== 0x45 || end > frame.capturedEnd) return false;
     const second = view.getUint32(l3Off + 4);
     const third = view.getUint32(l3Off + 8);
-    if ((second & 0x3fff) !== 0 || ((third >>> 16) & 255) !== IPPROTO_TCP) return false;
+    if ((second & 0x3fff) !== 0) return false;
     const src = view.getUint32(l3Off + 12);
     const dst = view.getUint32(l3Off + 16);
     const addresses = halves(src) + halves(dst);
     if (fold(addresses + halves(first) + halves(second) + halves(third)) !== 0xffff) return false;
-    const l4Off = l3Off + IP_SIZE;
+    const protocol = (third >>> 16) & 255;
+    const l4Off = l3Off + IP4_SIZE;
+    const kind = kindOf(view, protocol, l4Off, end);
+    if (kind === 0) return false;
     const ports = view.getUint32(l4Off);
-    const offsetAndFlags = view.getUint32(l4Off + 12);
-    const flags = (offsetAndFlags >>> 16) & 255;
-    if ((flags & ~TCP_PSH) !== TCP_ACK) return false;
+    const meta = (frame.device << 24) | ((third >>> 24) << 16) | ((first >>> 8) & 0xff00) | kind;
+    const flow = this.#table.find4(meta, ports, src, dst);
+    if (flow < 0 || !this.#isToMe(frame)) return false;
+    const { words } = this.#table;
+    if (length > words[flow + F.MTU]!) return false;
+    const sum = kind === KIND_UDP_BARE ? 0xffff : addresses + protocol + length - IP4_SIZE + sumView(view, l4Off, end);
+    if (fold(sum) !== 0xffff || !this.#follow(words, flow, kind, view, l4Off, end, length)) return false;
 
-    const key = this.#key;
-    key[0] = src;
-    key[1] = dst;
-    key[2] = ports;
-    key[3] = (frame.device << 24) | (first & 0xff0000) | ((third >>> 24) << 8) | flags;
-    const flow = this.#table.find(key) * FLOW_WORDS;
-    if (flow < 0) return false;
-    const flows = this.#flows;
-    const { conntrack, devices } = this.#port;
-    if (frame.pktType !== PACKET_HOST) {
-      const device = devices.at(frame.device)!;
-      if (frame.pktType >= 0) return false;
-      if (view.getUint16(macOff) !== device.macHigh || view.getUint32(macOff + 2) !== device.macLow) return false;
-    }
-    const entry = flows[flow + ENTRY]!;
-    const { entries } = conntrack;
+    view.setUint32(
+      l3Off + 8,
+      ((third & 0xffff0000) - 0x01000000) | replaceSum(third & 0xffff, words[flow + F.IP_CHANGE]!),
+    );
+    view.setUint32(l3Off + 12, words[flow + F.SRC_OUT]!);
+    view.setUint32(l3Off + 16, words[flow + F.DST_OUT]!);
+    writePorts(view, l4Off, kind, words, flow);
+    this.#leave(frame, memo, words, flow, length, end, 0x0800);
+    return true;
+  }
+
+  #forward6(frame: InFrame, memo: WalkMemo): boolean {
+    const { view, l3Off } = frame;
+    if (frame.capturedEnd - l3Off < IP6_SIZE + UDP_SIZE) return false;
+    const head = view.getUint32(l3Off);
+    const second = view.getUint32(l3Off + 4);
+    const payload = second >>> 16;
+    const l4Off = l3Off + IP6_SIZE;
+    const end = l4Off + payload;
+    if (head >>> 28 !== 6 || end > frame.capturedEnd) return false;
+    const protocol = (second >>> 8) & 255;
+    const kind = kindOf(view, protocol, l4Off, end);
+    if (kind === 0 || kind === KIND_UDP_BARE) return false;
+    const ports = view.getUint32(l4Off);
+    const meta = (frame.device << 24) | ((second & 255) << 16) | kind;
+    const flow = this.#table.find6(meta, ports, head, view, l3Off + 8);
+    if (flow < 0 || !this.#isToMe(frame)) return false;
+    const { words } = this.#table;
+    const length = IP6_SIZE + payload;
+    if (length > words[flow + F.MTU]!) return false;
+    if (fold(protocol + payload + sumView(view, l3Off + 8, end)) !== 0xffff) return false;
+    if (!this.#follow(words, flow, kind, view, l4Off, end, length)) return false;
+
+    view.setUint8(l3Off + 7, (second & 255) - 1);
+    for (let i = 0; i < 8; i++) view.setUint32(l3Off + 8 + (i << 2), words[flow + F.SRC_OUT + i]!);
+    writePorts(view, l4Off, kind, words, flow);
+    this.#leave(frame, memo, words, flow, length, end, 0x86dd);
+    return true;
+  }
+
+  /** The frame's hardware address is that of the device it came in by. */
+  #isToMe(frame: InFrame): boolean {
+    if (frame.pktType === PACKET_HOST) return true;
+    if (frame.pktType >= 0) return false;
+    const { view, macOff } = frame;
+    const device = this.#port.devices.at(frame.device)!;
+    return view.getUint16(macOff) === device.macHigh && view.getUint32(macOff + 2) === device.macLow;
+  }
+
+  /** Tracking, for a packet whose checksum is right. False: the connection is another by now, or the packet does not fit. */
+  #follow(
+    words: Uint32Array,
+    flow: number,
+    kind: number,
+    view: DataView,
+    l4Off: number,
+    end: number,
+    length: number,
+  ): boolean {
+    const entries = this.#entries;
+    const { conntrack } = this.#port;
+    const node = words[flow + F.NODE]!;
+    const entry = node >>> 1;
     conntrack.sync();
-    if (entries.serial[entry] !== flows[flow + SERIAL]! || entries.status[entry] !== flows[flow + STATUS]!) {
-      this.#table.delete(key);
+    if (entries.serial[entry] !== words[flow + F.SERIAL]! || entries.status[entry] !== words[flow + F.STATUS]!)
       return false;
-    }
-    if (entries.nowUs >= entries.deadlineUs[entry]! || length > flows[flow + MTU]!) return false;
+    if (entries.nowUs >= entries.deadlineUs[entry]! || entries.mark[entry] !== words[flow + F.CT_MARK]!) return false;
+    const dir = (node & 1) as Direction; // a node's last bit
+    if (kind <= KIND_ACK_PSH) return conntrack.followAck(entry, dir, view, l4Off, end, length);
+    conntrack.followUdp(entry, dir, length);
+    return true;
+  }
 
-    const checksumAndUrgent = view.getUint32(l4Off + 16);
-    let sum = addresses + IPPROTO_TCP + length - IP_SIZE + halves(ports) + halves(view.getUint32(l4Off + 4));
-    sum += halves(view.getUint32(l4Off + 8)) + halves(offsetAndFlags) + halves(checksumAndUrgent);
-    if (length > IP_SIZE + TCP_SIZE) sum += sumView(view, l4Off + TCP_SIZE, l3Off + length);
-    if (fold(sum) !== 0xffff) return false;
-
-    const p = this.#packet;
-    const { f } = p;
-    p.attach(frame.bytes, view);
-    p.frameStart = frame.start;
-    p.macOff = macOff;
-    p.l3Off = l3Off;
-    p.l4Off = l4Off;
-    p.end = p.wireEnd = l3Off + length;
-    p.ct = entry;
-    p.ctDir = flows[flow + DIRECTION] as Direction; // written from one
-    p.ctInfo = p.ctDir === 0 ? IP_CT_ESTABLISHED : IP_CT_ESTABLISHED_REPLY;
-    f[Field.Src0] = src;
-    f[Field.Dst0] = dst;
-    f[Field.Length] = length;
-    f[Field.CtState] = flows[flow + CT_STATE]!;
-    if (!conntrack.followAck(p, l4Off)) return false;
-
-    const ttl = (third >>> 24) - 1;
-    const portsOut = flows[flow + PORTS]!;
-    view.setUint16(l3Off + 8, (ttl << 8) | IPPROTO_TCP);
-    view.setUint16(l3Off + 10, replaceSum(third & 0xffff, flows[flow + IP_CHANGE]!));
-    view.setUint32(l3Off + 12, flows[flow + SRC]!);
-    view.setUint32(l3Off + 16, flows[flow + DST]!);
-    view.setUint32(l4Off, portsOut);
-    view.setUint16(l4Off + 16, replaceSum(checksumAndUrgent >>> 16, flows[flow + TCP_CHANGE]!));
-    const out = flows[flow + OUT_DEVICE]!;
-    const device = devices.at(out)!;
-    const start = l3Off - ETHERNET_SIZE;
-    view.setUint16(start, flows[flow + MAC_HIGH]!);
-    view.setUint32(start + 2, flows[flow + MAC_LOW]!);
+  /** The rewritten packet goes out. */
+  #leave(
+    frame: InFrame,
+    memo: WalkMemo,
+    words: Uint32Array,
+    flow: number,
+    length: number,
+    end: number,
+    etherType: number,
+  ): void {
+    const { view } = frame;
+    const { devices, sentCounts, events } = this.#port;
+    const outAndMac = words[flow + F.OUT_AND_MAC]!;
+    const out = outAndMac >>> 16;
+    const device: Device = devices.at(out)!;
+    const start = frame.l3Off - ETHERNET_SIZE;
+    view.setUint16(start, outAndMac & 0xffff);
+    view.setUint32(start + 2, words[flow + F.MAC_LOW]!);
     view.setUint16(start + 6, device.macHigh);
     view.setUint32(start + 8, device.macLow);
-    view.setUint16(start + 12, 0x0800);
-    memo.repeat(flows[flow + WALK]!, length);
-    this.#port.sentCounts[out]!++;
-    if (this.#port.events.sent === undefined) return true;
-    f[Field.Src0] = flows[flow + SRC]!;
-    f[Field.Dst0] = flows[flow + DST]!;
-    f[Field.SrcPort] = portsOut >>> 16;
-    f[Field.DstPort] = portsOut & 0xffff;
-    f[Field.TcpFlags] = flags;
-    f[Field.Tos] = (first >>> 16) & 255;
-    f[Field.Ttl] = ttl;
-    f[Field.InDev] = frame.device;
-    f[Field.OutDev] = out;
-    p.receivedOn = frame.device;
-    p.outDevice = out;
-    const sent = this.#frame;
-    sent.device = out;
-    sent.bytes = frame.bytes;
-    sent.start = start;
-    sent.end = sent.originalEnd = l3Off + length;
-    this.#port.events.sent(sent);
-    return true;
+    view.setUint16(start + 12, etherType);
+    memo.repeat(words[flow + F.WALK]!, length);
+    sentCounts[out]!++;
+    if (events.sent === undefined) return;
+    const sent = this.#sent;
+    sent.become(frame, end, words, flow);
+    events.sent(sent);
   }
 
   /** A packet goes the long way, from PREROUTING on. */
   begin(p: HostPacket): void {
     const memo = this.#memo;
     if (memo === undefined) return;
-    const { f } = p;
-    if (p.family !== 4 || f[Field.Protocol] !== IPPROTO_TCP || p.l3Size !== IP_SIZE || p.l4State !== L4_OK) return;
-    const flags = f[Field.TcpFlags]!;
-    if ((flags & ~TCP_PSH) !== TCP_ACK || p.isFragment || p.isCut || p.offloaded || p.csum !== CSUM_WIRE) return;
+    const { f, view, l3Off, l4Off } = p;
+    if (p.l4State !== L4_OK || p.isFragment || p.isCut || p.offloaded || p.csum !== CSUM_WIRE) return;
+    if (l4Off !== l3Off + (p.family === 4 ? IP4_SIZE : IP6_SIZE) || f[Field.Mark] !== 0) return;
     if (p.macOff < 0 || p.receivedOn > MAX_DEVICE || f[Field.PktType] !== PACKET_HOST) return;
-    const { view, l3Off, l4Off } = p;
+    const protocol = f[Field.Protocol]!;
+    const kind = kindOf(view, protocol, l4Off, p.end);
+    if (kind === 0 || (kind === KIND_UDP_BARE && p.family === 6)) return;
     const key = this.#pendingKey;
-    key[0] = f[Field.Src0]!;
-    key[1] = f[Field.Dst0]!;
-    key[2] = view.getUint32(l4Off);
-    key[3] = (p.receivedOn << 24) | (p.tos << 16) | (p.ttl << 8) | flags;
+    const tos = p.family === 4 ? p.tos : 0;
+    key[F.META] = (p.receivedOn << 24) | (p.ttl << 16) | (tos << 8) | kind;
+    key[F.PORTS] = view.getUint32(l4Off);
+    key[F.HEAD] = p.family === 4 ? 0 : view.getUint32(l3Off);
+    for (let i = 0; i < 8; i++) key[F.SRC + i] = f[Field.Src0 + i]!;
     this.#pendingLength = p.length;
-    this.#pendingIpSum = view.getUint16(l3Off + 10);
-    this.#pendingTcpSum = view.getUint16(l4Off + 16);
+    this.#pendingTos = p.tos;
+    this.#pendingTtl = p.ttl;
+    this.#pendingIpSum = p.family === 4 ? view.getUint16(l3Off + 10) : 0;
+    this.#pendingL4Sum = view.getUint16(l4Off + checksumOffset(kind));
     this.#pending = p;
     memo.begin(p);
   }
@@ -280,20 +290,19 @@ export class FlowCache {
 
   /** Whether the next such packet would fare the same, as far as the host's own steps go. */
   #isSteady(p: HostPacket, frame: SentFrame): boolean {
-    const { entries } = this.#port.conntrack;
     const needed = IPS_ASSURED | IPS_CONFIRMED;
     return (
       p.ct >= 0 &&
       (p.ctInfo === IP_CT_ESTABLISHED || p.ctInfo === IP_CT_ESTABLISHED_REPLY) &&
-      (entries.status[p.ct]! & needed) === needed &&
-      p.mark === 0 &&
+      (this.#entries.status[p.ct]! & needed) === needed &&
       !p.traced &&
       !p.redirect &&
       !p.hasTemplate &&
       p.maxPiece === 0 &&
       p.length === this.#pendingLength &&
-      p.tos === ((this.#pendingKey[3]! >>> 16) & 255) &&
-      p.ttl === ((this.#pendingKey[3]! >>> 8) & 255) - 1 &&
+      p.tos === this.#pendingTos &&
+      p.ttl === this.#pendingTtl - 1 &&
+      p.l4Off === p.l3Off + (p.family === 4 ? IP4_SIZE : IP6_SIZE) &&
       frame.hasEthernet &&
       frame.bytes !== p.ownBytes &&
       frame.origin === 'forwarded' &&
@@ -304,43 +313,66 @@ export class FlowCache {
   #note(p: HostPacket, frame: SentFrame, walk: number): void {
     const { view, l3Off, l4Off, f } = p;
     const key = this.#pendingKey;
+    const kind = key[F.META]! & 255;
     const ports = view.getUint32(l4Off);
-    const ttl = (key[3]! >>> 8) & 255;
+    if (p.family === 6 && view.getUint32(l3Off) !== key[F.HEAD]!) return;
     // The pieces of the long way add up: ones' complement sums do not mind the order.
-    const addresses = changeOf(key[0]! >>> 0, f[Field.Src0]!) + changeOf(key[1]! >>> 0, f[Field.Dst0]!);
-    const ipChange = addresses + changeOf((ttl << 8) | IPPROTO_TCP, ((ttl - 1) << 8) | IPPROTO_TCP);
-    const tcpChange = addresses + changeOf(key[2]! >>> 0, ports);
+    let addresses = 0;
+    for (let i = 0; i < 8; i++) addresses += changeOf(key[F.SRC + i]!, f[Field.Src0 + i]!);
+    const protocol = f[Field.Protocol]!;
+    const ttl = this.#pendingTtl;
+    const ipChange = addresses + changeOf((ttl << 8) | protocol, ((ttl - 1) << 8) | protocol);
+    const l4Change = addresses + changeOf(key[F.PORTS]!, ports);
     // A target may have changed more than a flow can tell; then the sums do not come out.
-    if (replaceSum(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return;
-    if (replaceSum(this.#pendingTcpSum, tcpChange) !== view.getUint16(l4Off + 16)) return;
-    if (this.#count === MAX_FLOWS) this.#forget();
-    if ((this.#count + 1) * FLOW_WORDS > this.#flows.length) {
-      const grown = new Uint32Array(2 * this.#flows.length);
-      grown.set(this.#flows);
-      this.#flows = grown;
-    }
-    const known = this.#table.find(key);
-    const index = known === -1 ? this.#count++ : known;
-    this.#table.set(key, index);
-    const flows = this.#flows;
-    const at = index * FLOW_WORDS;
-    const { entries } = this.#port.conntrack;
-    flows[at + ENTRY] = p.ct;
-    flows[at + DIRECTION] = p.ctDir;
-    flows[at + SERIAL] = entries.serial[p.ct]!;
-    flows[at + STATUS] = entries.status[p.ct]!;
-    flows[at + OUT_DEVICE] = frame.device;
-    flows[at + MTU] = Math.min(this.#port.mtuOf(p), this.#port.devices.at(p.receivedOn)!.mtu);
-    flows[at + SRC] = f[Field.Src0]!;
-    flows[at + DST] = f[Field.Dst0]!;
-    flows[at + PORTS] = ports;
-    flows[at + IP_CHANGE] = ipChange;
-    flows[at + TCP_CHANGE] = tcpChange;
-    flows[at + MAC_HIGH] = view.getUint16(frame.start);
-    flows[at + MAC_LOW] = view.getUint32(frame.start + 2);
-    flows[at + WALK] = walk;
-    flows[at + CT_STATE] = f[Field.CtState]!;
+    if (p.family === 4 && replaceSum(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return;
+    const l4Sum = view.getUint16(l4Off + checksumOffset(kind));
+    if (replaceTransportSum(this.#pendingL4Sum, l4Change, kind) !== l4Sum) return;
+    const flow = this.#table.put(key);
+    const { words } = this.#table;
+    const entries = this.#entries;
+    words[flow + F.NODE] = (p.ct << 1) | p.ctDir;
+    words[flow + F.SERIAL] = entries.serial[p.ct]!;
+    words[flow + F.STATUS] = entries.status[p.ct]!;
+    words[flow + F.CT_MARK] = entries.mark[p.ct]!;
+    words[flow + F.MTU] = Math.min(this.#port.mtuOf(p), this.#port.devices.at(p.receivedOn)!.mtu);
+    words[flow + F.WALK] = walk;
+    words[flow + F.CT_STATE] = f[Field.CtState]!;
+    words[flow + F.MARK] = f[Field.Mark]!;
+    words[flow + F.OUT_AND_MAC] = (frame.device << 16) | view.getUint16(frame.start);
+    words[flow + F.MAC_LOW] = view.getUint32(frame.start + 2);
+    words[flow + F.IP_CHANGE] = ipChange;
+    words[flow + F.L4_CHANGE] = l4Change;
+    words[flow + F.PORTS_OUT] = ports;
+    for (let i = 0; i < 8; i++) words[flow + F.SRC_OUT + i] = f[Field.Src0 + i]!;
   }
+}
+
+/** Kind of a packet that may have a flow, its transport header at `off`; 0: none. */
+function kindOf(view: DataView, protocol: number, off: number, end: number): number {
+  if (protocol === IPPROTO_TCP) {
+    if (off + TCP_SIZE > end) return 0;
+    const flags = view.getUint8(off + 13);
+    return (flags & ~TCP_PSH) !== TCP_ACK ? 0 : flags === TCP_ACK ? KIND_ACK : KIND_ACK_PSH;
+  }
+  if (protocol !== IPPROTO_UDP || off + UDP_SIZE > end || view.getUint16(off + 4) !== end - off) return 0;
+  return view.getUint16(off + 6) === 0 ? KIND_UDP_BARE : KIND_UDP;
+}
+
+function checksumOffset(kind: number): number {
+  return kind <= KIND_ACK_PSH ? 16 : 6;
+}
+
+/** The transport's checksum after its sum grew; UDP's is never 0 but where there is none. */
+function replaceTransportSum(checksum: number, change: number, kind: number): number {
+  if (kind === KIND_UDP_BARE) return 0;
+  const replaced = replaceSum(checksum, change);
+  return replaced === 0 && kind === KIND_UDP && change !== 0 ? 0xffff : replaced;
+}
+
+function writePorts(view: DataView, l4Off: number, kind: number, words: Uint32Array, flow: number): void {
+  view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
+  const at = l4Off + checksumOffset(kind);
+  view.setUint16(at, replaceTransportSum(view.getUint16(at), words[flow + F.L4_CHANGE]!, kind));
 }
 
 /** What a sum over a word grows by when it changes; nothing at all if it does not (kernel and mangle.ts leave it alone). */

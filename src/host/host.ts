@@ -15,7 +15,7 @@ import type { RuleSet } from '../ruleset/model.js';
 import type { Devices } from './device.js';
 import type { DropCounts } from './drop-reason.js';
 import type { HostEvents, InFrame } from './event.js';
-import { FlowCache } from './flow-cache.js';
+import { FlowCache, type FlowPort } from './flow-cache.js';
 import { Forwarder } from './forward.js';
 import { Gathering } from './gathering.js';
 import type { HostConfig } from './host-config.js';
@@ -71,7 +71,8 @@ export class Host {
   readonly #output: Output;
   readonly #localIn: LocalIn;
   readonly #receiver: Receiver;
-  readonly #flows: FlowCache;
+  readonly #flows4: FlowCache;
+  readonly #flows6: FlowCache;
   readonly #shared = new NamedState();
   /** Packets on lo from here on have not come in yet. */
   #backlogAt = 0;
@@ -98,7 +99,8 @@ export class Host {
       reroute: (p) => this.#output.reroute(p),
       localOut: (p) => this.#output.localOut(p),
       sent: (frame) => {
-        this.#flows.sent(frame);
+        this.#flows4.sent(frame);
+        this.#flows6.sent(frame);
         events.sent?.(frame);
       },
     });
@@ -127,7 +129,7 @@ export class Host {
       },
       config,
     );
-    this.#flows = new FlowCache({
+    const flowPort: FlowPort = {
       conntrack,
       devices,
       events,
@@ -135,13 +137,15 @@ export class Host {
       seed: options.seed ^ 0x27d4eb2f,
       mtuOf: (p) => pipeline.sender.mtuOf(p),
       knowsNeighbour: (p) => pipeline.knowsNeighbour(p),
-    });
+    };
+    this.#flows4 = new FlowCache(4, flowPort);
+    this.#flows6 = new FlowCache(6, flowPort);
     this.#gathering = new Gathering(pipeline);
     this.#output = new Output(pipeline, this.#gathering, () => this.#drain());
     this.#localIn = new LocalIn(pipeline, this.#gathering, options.sockets);
     const forwarder = new Forwarder(pipeline, this.#output);
     const learns = options.learnNeighbours !== false;
-    this.#receiver = new Receiver(pipeline, this.#localIn, forwarder, this.#flows, learns);
+    this.#receiver = new Receiver(pipeline, this.#localIn, forwarder, this.#flows4, this.#flows6, learns);
     this.load(4, options.ruleSet4);
     this.load(6, options.ruleSet6);
   }
@@ -164,7 +168,8 @@ export class Host {
       shared: this.#shared,
     });
     this.#pipeline.hooks.load(family, ruleSet, this.#options.buildEngine, env);
-    if (family === 4) this.#flows.use(this.#pipeline.hooks.engine(4)?.memo);
+    const flows = family === 4 ? this.#flows4 : this.#flows6;
+    flows.use(this.#pipeline.hooks.engine(family)?.memo);
   }
 
   /** The engine that runs the family's rule set; undefined without one. */
@@ -202,11 +207,12 @@ export class Host {
   /** A frame came in from a wire. The clock stands at its time; its bytes are the host's to change. */
   receive(frame: InFrame): void {
     const { isEmpty } = this.#pipeline.reassembly;
-    if (this.#depth === 0 && isEmpty && frame.mark === undefined && this.#flows.forward(frame)) return;
+    const flows = frame.family === 4 ? this.#flows4 : this.#flows6;
+    if (this.#depth === 0 && isEmpty && frame.mark === undefined && flows.forward(frame)) return;
     this.#enter();
     this.#receiver.receive(frame);
     this.#leave();
-    this.#flows.end();
+    flows.end();
   }
 
   /** A frame that a process of the host sends: goes from OUTPUT on. `frame.device` is the device that it left by, 0: any. */

@@ -33,15 +33,24 @@ export class Receiver {
   readonly #pipeline: Pipeline;
   readonly #localIn: LocalIn;
   readonly #forwarder: Forwarder;
-  readonly #flows: FlowCache;
+  readonly #flows4: FlowCache;
+  readonly #flows6: FlowCache;
   readonly #learns: boolean;
 
   /** `learns`: received frames teach hardware addresses. */
-  constructor(pipeline: Pipeline, localIn: LocalIn, forwarder: Forwarder, flows: FlowCache, learns: boolean) {
+  constructor(
+    pipeline: Pipeline,
+    localIn: LocalIn,
+    forwarder: Forwarder,
+    flows4: FlowCache,
+    flows6: FlowCache,
+    learns: boolean,
+  ) {
     this.#pipeline = pipeline;
     this.#localIn = localIn;
     this.#forwarder = forwarder;
-    this.#flows = flows;
+    this.#flows4 = flows4;
+    this.#flows6 = flows6;
     this.#learns = learns;
   }
 
@@ -63,13 +72,17 @@ export class Receiver {
     }
     if (frame.macOff >= 0 && this.#learns) this.#learn(p, device);
     if (p.family === 4) {
-      this.#flows.begin(p);
+      this.#flows4.begin(p);
       if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route4(p, device);
       return;
     }
     const fault = this.#sanity6(p, device);
-    if (fault !== undefined) this.#pipeline.drop(p, 'receive', fault);
-    else if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route6(p);
+    if (fault !== undefined) {
+      this.#pipeline.drop(p, 'receive', fault);
+      return;
+    }
+    this.#flows6.begin(p);
+    if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route6(p);
   }
 
   /** The sender's hardware address is that of the next hop towards it. */
