@@ -84,6 +84,12 @@ interface ExtensionBase<V> {
   requires?(value: V): readonly NamedObject[];
   /** True if its state spans connections (nth, limit, recent, quota …): a replay with it runs as one job. */
   readonly spansConnections?: boolean;
+  /**
+   * True if it does the same for all packets of one direction of a connection that agree in every field but Length,
+   * as long as the connection's status and mark stay: a walk through it may be repeated (WalkMemo). Matches that lower need not say so.
+   * Default false.
+   */
+  isSteady?(value: V): boolean;
   /** True if bound functions keep nothing of their rule, so that rules with equal values may share one. Default false. */
   shares?(value: V): boolean;
 }
@@ -151,6 +157,8 @@ export const ADDRESS_TYPES = [
 export interface HostServices {
   /** Name of a device by index; '' for 0. */
   deviceName(index: number): string;
+  /** The device has Ethernet headers (ARPHRD_ETHER). */
+  isEthernet(index: number): boolean;
   /**
    * Type of the address in slots [first, first+4) of the packet's fields, as an index into ADDRESS_TYPES; `device`
    * restricts the local table to that device (0: no restriction). Kernel: inet_dev_addr_type(), ipv6 xt_addrtype.

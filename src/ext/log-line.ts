@@ -37,7 +37,8 @@ export function formatLogLine(packet: Packet, host: HostServices, prefix: string
   const outDevice = host.deviceName(packet.f[Field.OutDev]!);
   const line = new Line(packet, flags);
   line.text = `${prefix}IN=${inDevice} OUT=${outDevice} `;
-  if (packet.f[Field.InDev] !== 0) line.mac(inDevice);
+  const device = packet.f[Field.InDev]!;
+  if (device !== 0) line.mac(inDevice, host.isEthernet(device));
   if (packet.family === 4) line.ip4(packet.l3Off, true);
   else line.ip6(packet.l3Off, true);
   return line.text;
@@ -87,7 +88,8 @@ class Line {
     this.text += `INCOMPLETE [${(this.#packet.wireEnd - at) >>> 0} bytes] `;
   }
 
-  mac(device: string): void {
+  /** Kernel: dump_mac_header(); with the decoding flag an own group packet that comes back without a header shows nothing. */
+  mac(device: string, isEthernet: boolean): void {
     const { macOff, l3Off, bytes, family } = this.#packet;
     const type = family === 4 ? [0x08, 0x00] : [0x86, 0xdd];
     // The stack has taken VLAN tags out by then: addresses, then the packet's own type.
@@ -98,9 +100,10 @@ class Line {
           ? [...new Array<number>(12).fill(0), ...type]
           : [];
     const text = (from: number, to: number) => header.slice(from, to).map(hex2).join(':');
-    if ((this.#flags & LOG_MAC_DECODE) !== 0 && macOff !== -1)
+    if ((this.#flags & LOG_MAC_DECODE) === 0) this.text += `MAC=${text(0, header.length)} `;
+    else if (macOff !== -1)
       this.text += `MACSRC=${text(6, 12)} MACDST=${text(0, 6)} MACPROTO=${header.slice(12).map(hex2).join('')} `;
-    else this.text += `MAC=${text(0, header.length)} `;
+    else if (!isEthernet) this.text += `MAC=${text(0, header.length)} `;
   }
 
   ip4(at: number, outer: boolean): void {

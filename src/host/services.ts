@@ -83,6 +83,10 @@ export class Services implements HostServices {
     return this.#port.devices.at(index)?.name ?? '';
   }
 
+  isEthernet(index: number): boolean {
+    return this.#port.devices.at(index)?.hasEthernet ?? false;
+  }
+
   addressType(packet: Packet, first: 0 | 4, device: number): number {
     return this.#port.routing4.addressType(packet.f[first]!, device);
   }

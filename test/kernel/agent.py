@@ -5,7 +5,7 @@ One agent owns pairs of anonymous network namespaces: H, the host under test, an
 is. It loads rules with the iptables tools, injects frames on P's ends (or local packets through a raw socket of H),
 and collects every frame that H emits. Everything vanishes with the process.
 """
-import base64, ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, threading, time
+import base64, ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, tempfile, threading, time
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL = 0x8913, 0x8914, 0x8946
@@ -18,6 +18,9 @@ SO_MARK = 36
 ETH_P_ALL, ETH_P_SENTINEL = 3, 0x88B5
 NETLINK_NETFILTER = 12
 CT_DELETE = (1 << 8) | 2
+# Lets namespaces other than the first write LOG lines; held while a case logs, for there is one log on the machine.
+LOG_SWITCH = "/proc/sys/net/netfilter/nf_log_all_netns"
+LOG_LOCK = os.path.join(tempfile.gettempdir(), "chainwalk-kernel.log-lock")
 # How often the sentinel goes round when softirqs run behind: a frame may pass the backlog for eth, lo, veth.
 ROUNDS = 8
 
@@ -183,7 +186,8 @@ class Agent:
         self.current = None
         self.pool = []
         self.lines = None
-        os.environ["XTABLES_LOCKFILE"] = "/tmp/cwk4-%d.lock" % os.getpid()
+        self.switch = self.log_lock = self.switch_before = None
+        os.environ["XTABLES_LOCKFILE"] = os.path.join(tempfile.gettempdir(), "chainwalk-kernel-%d.lock" % os.getpid())
         os.environ["TZ"] = "UTC"
 
     def init(self, m):
@@ -193,9 +197,25 @@ class Agent:
         if m["log"]:
             try:
                 self.lines = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+                self.switch = os.open(LOG_SWITCH, os.O_RDWR)
+                self.log_lock = os.open(LOG_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             except OSError:
                 self.lines = None
         return {"log": self.lines is not None}
+
+    def take_log(self):
+        """Waits until no other suite's case logs."""
+        if self.lines is None or self.switch_before is not None:
+            return
+        fcntl.flock(self.log_lock, fcntl.LOCK_EX)
+        self.switch_before = os.pread(self.switch, 8, 0)
+        os.pwrite(self.switch, b"1\n", 0)
+
+    def give_log(self):
+        if self.switch_before is not None:
+            os.pwrite(self.switch, self.switch_before, 0)
+            self.switch_before = None
+            fcntl.flock(self.log_lock, fcntl.LOCK_UN)
 
     def ready(self):
         """A namespace in which the reports of joined IPv6 groups are over."""
@@ -219,6 +239,9 @@ class Agent:
             self.current = self.ready()
         host = self.current
         set_net(host.h)
+        self.give_log()
+        if m["logs"]:
+            self.take_log()
         restore = [self.prefix() + "-legacy-restore", "-c"]
         for text in m["texts"]:
             run = run_tool(restore, text)
@@ -266,6 +289,7 @@ class Agent:
                 continue
             head, _, text = record.partition(b";")
             lines.append([int(head.split(b",")[0]) & 7, text.split(b"\n")[0].decode("utf-8", "replace")])
+        self.give_log()
         saved = run_tool([self.prefix() + "-legacy-save", "-c"], "").stdout.decode("utf-8", "surrogateescape")
         return {"out": out, "now": now, "connections": connections, "listing": listing, "log": lines, "saved": saved}
 
@@ -313,6 +337,7 @@ def main():
             reply = {"failed": "%s: %s" % (type(e).__name__, e)}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
+    agent.give_log()
     try:
         os.unlink(os.environ["XTABLES_LOCKFILE"])
     except OSError:

@@ -47,7 +47,7 @@ export async function playOnKernel(
   const { family } = spec.rules;
   const rules = ruleSetText(spec.rules, !spec.fresh);
   const fresh = spec.fresh || leavesTraces(spec.traffic);
-  const loaded = await kernel.load(loadTexts(rules, fresh), fresh);
+  const loaded = await kernel.load(loadTexts(rules, fresh), fresh, kernel.log && writesLog(rules));
   const base = { name, family, fresh, rules };
   if (loaded.code !== 0) return { ...base, injections: [], endUs: 0, kernel: refused(loaded) };
   const injections: RecordedInjection[] = [];
@@ -67,7 +67,7 @@ export async function playOnKernel(
 
 /** Puts recorded packets in again; `fresh`: into a namespace of its own. */
 export async function replayOnKernel(kernel: Kernel, record: CaseRecord, fresh: boolean): Promise<CaseRecord> {
-  const loaded = await kernel.load(loadTexts(record.rules, fresh), fresh);
+  const loaded = await kernel.load(loadTexts(record.rules, fresh), fresh, kernel.log && writesLog(record.rules));
   if (loaded.code !== 0) return { ...record, kernel: refused(loaded) };
   const packets = record.injections.map((i): Injection => ({ where: i.where, bytes: i.bytes, to: i.to, mark: i.mark }));
   const sent = await kernel.send(packets);

@@ -96,9 +96,12 @@ export class Kernel {
     this.#process.stdin.end();
   }
 
-  /** Loads rule files one after the other (each replaces the tables that it names), with no connections left over. */
-  load(texts: readonly string[], fresh: boolean): Promise<LoadResult> {
-    return this.#ask({ op: 'load', texts, fresh });
+  /**
+   * Loads rule files one after the other (each replaces the tables that it names), with no connections left over.
+   * `logs`: until the case is finished nobody else on the machine has a case that logs.
+   */
+  load(texts: readonly string[], fresh: boolean, logs: boolean): Promise<LoadResult> {
+    return this.#ask({ op: 'load', texts, fresh, logs });
   }
 
   async send(injections: readonly Injection[]): Promise<SendResult> {
@@ -123,7 +126,7 @@ export class Kernel {
 
   /** Loads and saves without traffic. */
   save(texts: readonly string[]): Promise<LoadResult & { saved: string }> {
-    return this.#ask({ op: 'save', texts, fresh: false });
+    return this.#ask({ op: 'save', texts, fresh: false, logs: false });
   }
 
   /** What the host under test prints of itself: the files of a bundle, by name. */

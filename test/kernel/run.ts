@@ -10,7 +10,7 @@ import { compare } from './compare.js';
 import { ENGINES, emulate } from './emulator.js';
 import { replayOnKernel } from './judge.js';
 import { cannotRun, Kernel } from './kernel.js';
-import { LogSwitch } from './log-switch.js';
+import { mayLog } from './log-switch.js';
 import { runSuite, type SuiteOptions } from './suite.js';
 
 const HELP = `usage: npm run test:kernel -- [options]
@@ -60,29 +60,24 @@ async function main(): Promise<number> {
     process.stdout.write(values.json ? `${JSON.stringify({ skipped: reason })}\n` : `${text}\n`);
     return 0;
   }
-  const logs = new LogSwitch();
-  try {
-    if (values.bundle !== undefined) return await writeBundle(values.bundle);
-    if (values.case !== undefined) return await runOne(values.case);
-    const options: SuiteOptions = {
-      cases: Number(values.cases),
-      seed: values.seed === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(values.seed),
-      jobs: Number(values.jobs),
-      families: values.family === undefined ? [4, 6] : values.family === '6' ? [6] : [4],
-      only: values.only,
-      engines: ENGINES.filter((e) => values.engine === undefined || e === values.engine),
-      selfCheck: values['self-check'],
-      wrong: values.wrong,
-      outDir: values.out,
-      mostFailures: Number(values.failures),
-      evidence: values.evidence,
-      json: values.json,
-      log: logs.on,
-    };
-    return await runSuite(options);
-  } finally {
-    logs.restore();
-  }
+  if (values.bundle !== undefined) return writeBundle(values.bundle);
+  if (values.case !== undefined) return runOne(values.case);
+  const options: SuiteOptions = {
+    cases: Number(values.cases),
+    seed: values.seed === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(values.seed),
+    jobs: Number(values.jobs),
+    families: values.family === undefined ? [4, 6] : values.family === '6' ? [6] : [4],
+    only: values.only,
+    engines: ENGINES.filter((e) => values.engine === undefined || e === values.engine),
+    selfCheck: values['self-check'],
+    wrong: values.wrong,
+    outDir: values.out,
+    mostFailures: Number(values.failures),
+    evidence: values.evidence,
+    json: values.json,
+    log: mayLog(),
+  };
+  return runSuite(options);
 }
 
 async function writeBundle(dir: string): Promise<number> {

@@ -33,6 +33,7 @@ export class FakeHost implements HostServices {
   address: readonly number[] | undefined = [0x0a000001, 0, 0, 0];
   readonly counted: [string, number][] = [];
   deviceName = (index: number): string => this.devices[index] ?? '';
+  isEthernet = (index: number): boolean => index !== 0 && this.deviceName(index) !== 'lo';
   addressType = (packet: Packet, first: 0 | 4, device: number): number =>
     this.addressTypes.get(`${packet.f[first]} ${device}`) ?? 1;
   addressTypeMatches6 = (packet: Packet, first: 0 | 4, device: number, mask: number): boolean =>

@@ -213,6 +213,7 @@ export function fakeWorld(family: Family, devices: readonly string[], seed: numb
   };
   const host: HostServices = {
     deviceName: (index) => devices[index] ?? '',
+    isEthernet: (index) => index !== 0 && devices[index] !== 'lo',
     log: (level, line) => log.push(`<${level}>${line}`),
     reject: () => world.onReject(),
     addressType: never,
