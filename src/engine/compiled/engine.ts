@@ -173,7 +173,7 @@ class Compiled implements CompiledEngine {
           rule = this.#enter(table, chain, packet);
           break;
         case DO_EXTENSION: {
-          recorder?.spoil();
+          recorder?.runsTarget(table, rule);
           const verdict = store.targetFunction(rule)(packet);
           this.#effects++;
           if (verdict === XT_CONTINUE) {

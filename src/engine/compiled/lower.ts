@@ -28,7 +28,13 @@ export type Step =
   /** The device in `slot` has a name of this pattern. */
   | { readonly kind: 'device'; readonly slot: number; readonly pattern: number; readonly invert: boolean }
   /** Call the match; `ordinal` counts the calls of the rule. */
-  | { readonly kind: 'call'; readonly ordinal: number; readonly stateful: boolean; readonly match: string }
+  | {
+      readonly kind: 'call';
+      readonly ordinal: number;
+      readonly stateful: boolean;
+      readonly steady: boolean;
+      readonly match: string;
+    }
   | { readonly kind: 'never' };
 
 /** What rules of one form have in common. */
@@ -154,7 +160,7 @@ function lowerBase(rule: Rule, names: DeviceNames, steps: Step[]): void {
 function lowerMatch(use: MatchUse, family: Family, ordinal: number, steps: Step[]): number {
   const tests = loweredMatch(use, family);
   if (tests === undefined) {
-    steps.push({ kind: 'call', ordinal, stateful: isStateful(use), match: use.ext.kind });
+    steps.push({ kind: 'call', ordinal, stateful: isStateful(use), steady: isSteady(use), match: use.ext.kind });
     return ordinal + 1;
   }
   for (const test of tests) steps.push(lowerFieldTest(test));
@@ -164,6 +170,11 @@ function lowerMatch(use: MatchUse, family: Family, ordinal: number, steps: Step[
 /** True if its bound function keeps state of its rule, which starts anew when the table changes. */
 export function isStateful(use: MatchUse | TargetUse): boolean {
   return use.ext.spansConnections === true && use.ext.shares?.(use.value) !== true;
+}
+
+/** See ExtensionBase.isSteady. */
+export function isSteady(use: MatchUse | TargetUse): boolean {
+  return use.ext.isSteady?.(use.value) ?? false;
 }
 
 /** Field tests of a match, or undefined if it must be called. */

@@ -1,14 +1,16 @@
 /**
  * Records which rules a packet's runs counted, so that a later packet that cannot fare otherwise need not walk again. A
- * recording is good for packets that agree with the recorded one in every field but Length: so it fails if a rule on
- * the way looked at the length, called a match, or ran a target. Repeats are summed up and reach the rules' own
+ * recording is good for packets of the same direction of a connection that agree with the recorded one in every field
+ * but Length, while the connection's status and mark stay: so it fails if a rule on the way looked at the length, called
+ * a match or ran a target that is not steady (ExtensionBase.isSteady), or if the connection's mark changed. Repeats are summed up and reach the rules' own
  * counters only when somebody looks at them (`settle`).
  */
+import type { Conntrack } from '../../conntrack/conntrack.js';
 import { Field } from '../../wire/field.js';
 import type { Packet } from '../../wire/packet.js';
 import type { WalkMemo } from '../engine.js';
 import type { DeviceNames } from './device-names.js';
-import type { Step } from './lower.js';
+import { isSteady, type Step } from './lower.js';
 import type { CompiledChain, CompiledTable } from './table.js';
 
 /** Rules of a chain that stand in a recording's way; a chain with more is never recorded. */
@@ -35,23 +37,29 @@ export class WalkRecorder implements WalkMemo {
   packet: Packet | undefined = undefined;
   #good = false;
   #key = '';
+  /** Mark of the packet's connection when the first rule matched after it was known; -1: none has yet. */
+  #ctMark = -1;
   #counters: Counter[] = [];
   readonly #byKey = new Map<string, number>();
   #walks: (readonly Counter[])[] = [];
   #packets: Float64Array = new Float64Array(64);
   #bytes: Float64Array = new Float64Array(64);
+  #conntrack: Conntrack | undefined;
   #unsteady = new WeakMap<CompiledChain, readonly Unsteady[] | 'too many'>();
 
   begin(packet: Packet): void {
     this.packet = packet;
     this.#good = true;
     this.#key = '';
+    this.#ctMark = -1;
     this.#counters = [];
   }
 
   end(): number {
+    const { packet } = this;
     this.packet = undefined;
-    if (!this.#good) return -1;
+    if (!this.#good || packet === undefined) return -1;
+    if (this.#ctMark !== -1 && this.#conntrack?.mark(packet.ct) !== this.#ctMark) return -1;
     let walk = this.#byKey.get(this.#key);
     if (walk === undefined) {
       if (this.#walks.length === MAX_WALKS) this.forget();
@@ -77,8 +85,18 @@ export class WalkRecorder implements WalkMemo {
   /** A rule of the chain has matched, the search having begun behind `after` (-1: at the chain's first rule). */
   matched(table: CompiledTable, chain: CompiledChain, after: number, rule: number, packet: Packet): void {
     if (!this.#good) return;
+    if (this.#ctMark === -1 && packet.ct >= 0) {
+      this.#conntrack = table.store.env.conntrack;
+      this.#ctMark = table.store.env.conntrack.mark(packet.ct);
+    }
     this.#passed(table, chain, after, rule, packet);
     this.#note(table, rule, undefined);
+  }
+
+  /** The rule's target is about to run. */
+  runsTarget(table: CompiledTable, rule: number): void {
+    const { target } = table.store.model(rule);
+    if (target.kind !== 'extension' || !isSteady(target.use)) this.#good = false;
   }
 
   /** The search behind `after` has come to the chain's end. */
@@ -169,7 +187,7 @@ export class WalkRecorder implements WalkMemo {
 }
 
 function isUnsteady(step: Step): boolean {
-  return step.kind === 'call' || ('slot' in step && step.slot === Field.Length);
+  return step.kind === 'call' ? !step.steady : 'slot' in step && step.slot === Field.Length;
 }
 
 /** True if the tests in front of the first unsteady one all pass. */
@@ -196,7 +214,10 @@ function stepPasses(step: Step, f: Uint32Array, names: DeviceNames): boolean {
     }
     case 'device':
       return names.fits(step.pattern, f[step.slot]!) !== step.invert;
-    default:
+    case 'call':
+      // A steady one: what it says is not known here, and what stands behind it may be reached.
+      return true;
+    case 'never':
       return false;
   }
 }

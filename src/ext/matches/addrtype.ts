@@ -81,6 +81,7 @@ export const addrtype: MatchExt<AddrtypeMatch> = {
     if (m.device === 'out') return onlyHooks('addrtype --limit-iface-out', place, 'FORWARD', 'OUTPUT', 'POSTROUTING');
     return undefined;
   },
+  isSteady: () => true,
   bind(m, env) {
     const src = m.src && bindType(m.src, 0, m.device, env);
     const dst = m.dst && bindType(m.dst, 4, m.device, env);

@@ -9,6 +9,7 @@ export const connmark: MatchExt<MarkMatch> = {
   parse: mark.parse,
   print: printMarkTest,
   needs: () => 'conntrack',
+  isSteady: () => true,
   bind: (m, env) => (packet) => {
     // A template (target CT, before conntrack) has mark 0.
     if (packet.ct === -1) return packet.hasTemplate && env.table === 'raw' && (m.value === 0) !== m.invert;

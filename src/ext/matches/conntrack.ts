@@ -139,6 +139,7 @@ export const conntrack: MatchExt<ConntrackMatch> = {
     return parts.join(' ');
   },
   needs: () => 'conntrack',
+  isSteady: (m) => m.expires === undefined,
   bind(m, env) {
     const { state, protocol, status, expires, direction } = m;
     const views: readonly TupleView[] = [newTupleView(), newTupleView()];

@@ -85,6 +85,7 @@ export const iprange: MatchExt<IprangeMatch> = {
     if (m.dst) parts.push(`${bang(m.dst.invert)}--dst-range ${text(m.dst)}`);
     return parts.join(' ');
   },
+  isSteady: () => true,
   bind(m) {
     const { src, dst } = m;
     const holds = (f: Uint32Array, at: 0 | 4, r: AddressRange): boolean =>

@@ -82,6 +82,7 @@ export const CONNMARK: TargetExt<ConnmarkTarget> = {
     return { code: 'bad-number', message: 'CONNMARK: a mark cannot be shifted by 32 bits', errno: 'EINVAL' };
   },
   needs: () => 'conntrack',
+  isSteady: () => true,
   bind(t, env) {
     const { conntrack } = env;
     return (packet) => {

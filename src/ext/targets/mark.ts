@@ -20,6 +20,7 @@ export const MARK: TargetExt<MarkOperation> = {
     return option === undefined ? { value: 0, mask: 0 } : markOperation(given, option);
   },
   print: printMarkOperation,
+  isSteady: () => true,
   bind: (op) => (packet) => {
     packet.f[Field.Mark] = applyMark(packet.f[Field.Mark]!, op);
     return XT_CONTINUE;
