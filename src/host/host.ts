@@ -215,6 +215,11 @@ export class Host {
     flows.end();
   }
 
+  /** What `receive` would learn of hardware addresses from the frame; nothing else happens. True: something new. */
+  learn(frame: InFrame): boolean {
+    return this.#receiver.learnFrom(frame);
+  }
+
   /** A frame that a process of the host sends: goes from OUTPUT on. `frame.device` is the device that it left by, 0: any. */
   sendLocal(frame: InFrame): void {
     this.#enter();

@@ -85,12 +85,26 @@ export class Receiver {
     if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route6(p);
   }
 
-  /** The sender's hardware address is that of the next hop towards it. */
-  #learn(p: HostPacket, device: Device): void {
+  /** Learns from a frame what `receive` would, and does nothing else with it. True: there was something to learn. */
+  learnFrom(frame: InFrame): boolean {
+    const device = this.#pipeline.devices.at(frame.device);
+    if (!this.#learns || device === undefined || device.master !== 0 || frame.macOff < 0) return false;
+    if ((frame.pktType >= 0 ? frame.pktType : pktTypeOf(frame, device)) === PACKET_OTHERHOST) return false;
+    const p = this.#pipeline.pool.acquire();
+    p.attach(frame.bytes, frame.view);
+    p.macOff = frame.macOff;
+    const isWhole = p.parse(frame.family, frame.l3Off, frame.capturedEnd, frame.originalEnd);
+    const learnt = isWhole && this.#learn(p, device);
+    this.#pipeline.pool.release(p);
+    return learnt;
+  }
+
+  /** The sender's hardware address is that of the next hop towards it. True: it was not known. */
+  #learn(p: HostPacket, device: Device): boolean {
     const { view, macOff, f } = p;
-    if (!device.hasEthernet || (view.getUint8(macOff + 6) & 1) !== 0) return;
+    if (!device.hasEthernet || (view.getUint8(macOff + 6) & 1) !== 0) return false;
     const { neighbours } = this.#pipeline;
-    if (neighbours.find(device.index, p.family, f, Field.Src0)) return;
+    if (neighbours.find(device.index, p.family, f, Field.Src0)) return false;
     const high = view.getUint16(macOff + 6);
     const low = view.getUint32(macOff + 8);
     neighbours.set(device.index, p.family, f, Field.Src0, high, low);
@@ -99,9 +113,10 @@ export class Receiver {
         ? this.#pipeline.routing4.lookup(p.src, 0, 0, 0, this.#pipeline.devices.loopback, 0)
         : this.#pipeline.routing6.lookup(f, Field.Src0, 0);
     const path = p.family === 4 ? this.#pipeline.routing4.path(found) : this.#pipeline.routing6.path(found);
-    if (path === undefined || path.device !== device.index || path.gatewayFamily === 0) return;
-    if (neighbours.find(device.index, path.gatewayFamily, path.gateway, 0)) return;
+    if (path === undefined || path.device !== device.index || path.gatewayFamily === 0) return true;
+    if (neighbours.find(device.index, path.gatewayFamily, path.gateway, 0)) return true;
     neighbours.set(device.index, path.gatewayFamily, path.gateway, 0, high, low);
+    return true;
   }
 
   /** Kernel: ip_rcv_finish(). */

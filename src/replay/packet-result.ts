@@ -1,8 +1,11 @@
 /** What a replay says of one packet: the line of `replay --json`. Plain values. */
 import type { DecidedBy, Outcome } from './totals.js';
 
-/** How a record was taken: run from PREROUTING, run from OUTPUT, found again among the frames sent, or none of these. */
-export type RecordRole = 'received' | 'own' | 'confirms' | 'unexplained' | 'skipped';
+/**
+ * How a record was taken: run from PREROUTING, run from OUTPUT, found again among the frames sent, or none of these.
+ * `timer`: not the record itself, but what was due by its time: datagrams given up because pieces of them had not come.
+ */
+export type RecordRole = 'received' | 'own' | 'confirms' | 'unexplained' | 'skipped' | 'timer';
 
 export interface SentResult {
   readonly device: string;

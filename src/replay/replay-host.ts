@@ -11,6 +11,7 @@ export interface ReplayHost {
   readonly host: Host;
   readonly conntrack: ConntrackTable;
   readonly sockets: CapturedSockets;
+  readonly seed: number;
   /** Adds listeners; those given before stay unless given anew. */
   connect(events: HostEvents): void;
 }
@@ -40,5 +41,5 @@ export function makeReplayHost(config: HostConfig, options: ReplayHostOptions): 
   });
   const { conntrack } = host;
   sockets.attach(conntrack);
-  return { host, conntrack, sockets, connect: (more) => Object.assign(events, more) };
+  return { host, conntrack, sockets, seed: options.seed, connect: (more) => Object.assign(events, more) };
 }

@@ -28,6 +28,7 @@ import { restoreOwnTuple } from './own-tuple.js';
 import type { PacketResult, RecordRole, SentResult } from './packet-result.js';
 import type { ReplayHost } from './replay-host.js';
 import type { DecidedBy, DropReason, Outcome, ReplayTotals } from './totals.js';
+import { WireKey } from './wire-key.js';
 
 /** What the caller may ask to be told; each costs time only where it is given. */
 export interface SessionSinks {
@@ -37,10 +38,20 @@ export interface SessionSinks {
   frame?(frame: SentFrame, device: string, seconds: number, nanoseconds: number): void;
   /** A kernel log line (LOG, TRACE). */
   log?(level: number, line: string): void;
+  /** A new connection of a kind that is not listed in the totals, as many are already. */
+  unlisted?(original: string, translated: string | undefined): void;
+}
+
+/** Told of what the records of one part of a replay touch, so that parts can be shown not to have met (see footprint.ts). */
+export interface SessionWatch {
+  /** What follows is done for the datagrams that wait for more pieces. */
+  beginTimers(): void;
+  /** A frame of this conversation left, or was captured leaving; undefined: it cannot be told which. */
+  wire(key: WireKey | undefined): void;
 }
 
 /** Connections listed by name; a flood of made-up ones is counted together. */
-const MAX_LISTED_CONNECTIONS = 2000;
+export const MAX_LISTED_CONNECTIONS = 2000;
 
 export class ReplaySession {
   readonly totals: ReplayTotals;
@@ -56,8 +67,15 @@ export class ReplaySession {
   readonly #keys: FrameKeys = { exact: 0, loose: 0 };
   readonly #tuple: TupleView = { address: new Uint32Array(8), protocol: 0, srcPort: 0, dstPort: 0 };
   readonly #reply: TupleView = { address: new Uint32Array(8), protocol: 0, srcPort: 0, dstPort: 0 };
-  /** Original tuple last counted for an entry: a retransmitted first packet is no new connection. */
-  readonly #known = new Map<number, string>();
+  /** Serial of the entry last counted in its place: a retransmitted first packet is no new connection. */
+  readonly #known = new Map<number, number>();
+  /** Of the captured frame at hand, and of the one sent last. */
+  readonly #wire: WireKey;
+  readonly #sentWire: WireKey;
+  readonly #watch: SessionWatch | undefined;
+  /** Number of the record at hand over all captures, from 1, and of what is done for it or before it (see Host.beginTurn). */
+  #number = 0;
+  #turn = 0;
 
   // The record at hand.
   #record: CaptureRecord | undefined;
@@ -72,7 +90,16 @@ export class ReplaySession {
   #connection = '';
   #translated: string | undefined;
 
-  constructor(made: ReplayHost, source: FrameSource, totals: ReplayTotals, sinks: SessionSinks) {
+  constructor(
+    made: ReplayHost,
+    source: FrameSource,
+    totals: ReplayTotals,
+    sinks: SessionSinks,
+    watch?: SessionWatch | undefined,
+  ) {
+    this.#watch = watch;
+    this.#wire = new WireKey(made.seed);
+    this.#sentWire = new WireKey(made.seed);
     this.#host = made.host;
     this.#conntrack = made.conntrack;
     this.#sockets = made.sockets;
@@ -92,13 +119,37 @@ export class ReplaySession {
     if (this.#parseProbe()) this.#sockets.sawSent(this.#probe);
   }
 
+  /** There are records that go out, as `survey` would have found: sent frames wait to be confirmed. */
+  keepLedger(): void {
+    this.#keepsLedger = true;
+  }
+
+  /** Number of the record at hand, from 1, and the turn that it is part of. */
+  get number(): number {
+    return this.#number;
+  }
+  get turn(): number {
+    return this.#turn;
+  }
+
+  /**
+   * A record that somebody else replays goes by: time moves on, if its packet is one that is `taken`; its sender's hardware
+   * address is learnt if it `teaches` one.
+   */
+  pass(capture: number, record: CaptureRecord, taken: boolean, teaches: boolean): void {
+    this.#next(record);
+    if (!taken) return;
+    this.#host.clock.advanceTo(record.timeUs);
+    this.#runTimers(capture, record);
+    if (teaches && this.#source.take(capture, record) === undefined) this.#host.learn(this.#source.frame);
+  }
+
   /** Replays one record. Its bytes may be changed. */
   replay(capture: number, record: CaptureRecord): void {
     const { totals } = this;
+    this.#next(record);
     totals.records++;
     totals.captures[capture]!.records++;
-    if (totals.firstUs === 0) this.#start(record.timeUs);
-    if (record.timeUs > totals.lastUs) totals.lastUs = record.timeUs;
     const skipped = this.#source.take(capture, record);
     if (skipped !== undefined) {
       this.#skip(capture, record, skipped);
@@ -106,8 +157,9 @@ export class ReplaySession {
     }
     const { frame } = this.#source;
     this.#host.clock.advanceTo(record.timeUs);
+    this.#runTimers(capture, record);
     this.#begin(record);
-    this.#host.runTimers();
+    this.#beginTurn(2 * this.#number + 1);
     if (frame.capturedEnd < frame.originalEnd) totals.cut++;
     if (this.#source.way === WENT_IN) {
       if (this.#source.isLoopback) {
@@ -125,6 +177,31 @@ export class ReplaySession {
     this.#replayOutgoing(capture, record);
   }
 
+  #next(record: CaptureRecord): void {
+    const { totals } = this;
+    this.#number++;
+    if (totals.firstUs === 0) this.#start(record.timeUs);
+    if (record.timeUs > totals.lastUs) totals.lastUs = record.timeUs;
+  }
+
+  #beginTurn(turn: number): void {
+    this.#turn = turn;
+    this.#host.beginTurn(turn);
+  }
+
+  /** What was due before the record came is no part of what becomes of it. */
+  #runTimers(capture: number, record: CaptureRecord): void {
+    if (!this.#host.hasTimers) return;
+    this.#watch?.beginTimers();
+    this.#begin(record);
+    this.#beginTurn(2 * this.#number);
+    this.#host.runTimers();
+    const reason = this.#reason;
+    if (this.#sinks.packet === undefined || reason === '') return;
+    const { number, name, time } = this.#stamp(capture, record);
+    this.#sinks.packet({ number, capture: name, time, device: '', role: 'timer', reason, sent: this.#sent });
+  }
+
   /** Connections that the host had live on from when they were listed, if that was before the capture. */
   #start(firstUs: number): void {
     this.totals.firstUs = firstUs;
@@ -135,6 +212,8 @@ export class ReplaySession {
   /** After the last record. `untilUs`: time goes on to there (a listing taken later), running timers. */
   finish(untilUs?: number): ReplayTotals {
     if (untilUs !== undefined) this.#host.clock.advanceTo(untilUs);
+    this.#watch?.beginTimers();
+    this.#beginTurn(2 * this.#number + 2);
     this.#host.runTimers();
     this.#conntrack.entries.nowUs = this.#host.clock.nowUs;
     const { totals } = this;
@@ -159,7 +238,8 @@ export class ReplaySession {
     }
     const words = this.#sinks.packet === undefined ? '' : describePacket(probe);
     keysOf(probe.bytes, probe.l3Off, probe.end, this.#keys);
-    const confirmed = this.#ledger.confirm(frame.device, this.#keys);
+    const wire = this.#readWire(this.#wire, probe, probe.end);
+    const confirmed = this.#ledger.confirm(frame.device, this.#keys, wire, this.#turn);
     if (confirmed !== NOT_CONFIRMED) {
       if (confirmed === CONFIRMED_EXACTLY) agreement.exact++;
       else agreement.loose++;
@@ -178,10 +258,16 @@ export class ReplaySession {
     this.#outcome = 'held';
     this.#host.sendLocal(frame);
     this.totals.outcomes[this.#outcome]++;
-    const same = this.#ledger.confirm(frame.device, this.#keys);
+    const same = this.#ledger.confirm(frame.device, this.#keys, wire, this.#turn);
     if (same === CONFIRMED_EXACTLY) agreement.exact++;
     else if (same !== NOT_CONFIRMED) agreement.loose++;
     this.#report(capture, record, 'own', words, same === CONFIRMED_EXACTLY);
+  }
+
+  #readWire(key: WireKey, packet: Packet, end: number): WireKey | undefined {
+    const wire = key.read(packet.family, packet.view, packet.l3Off, end) ? key : undefined;
+    this.#watch?.wire(wire);
+    return wire;
   }
 
   #isOwnSource(p: Packet): boolean {
@@ -249,7 +335,8 @@ export class ReplaySession {
     const isLoopback = this.#host.devices.at(device)?.isLoopback === true;
     if (this.#keepsLedger) {
       const loose = frame.origin === 'answer' || packet.fragmentHeaderOff >= 0;
-      this.#ledger.add(device, frame.bytes, packet.l3Off, frame.end, loose);
+      const wire = this.#readWire(this.#sentWire, packet, frame.end);
+      this.#ledger.add(device, frame.bytes, packet.l3Off, frame.end, loose, wire, this.#turn);
     }
     if (frame.origin === 'answer') this.totals.answers++;
     if (!isLoopback) {
@@ -283,7 +370,7 @@ export class ReplaySession {
     this.#decidedBy = by;
     const key = by === undefined ? reason : `${packet.family} ${by.table} ${by.chain} ${by.ruleNumber}`;
     const known: DropReason | undefined = this.totals.drops.get(key);
-    if (known === undefined) this.totals.drops.set(key, { reason, by, count: 1 });
+    if (known === undefined) this.totals.drops.set(key, { reason, by, count: 1, firstTurn: this.#turn });
     else known.count++;
   }
 
@@ -312,18 +399,22 @@ export class ReplaySession {
   }
 
   #countConnection(packet: HostPacket): void {
-    this.#readTuples(packet);
-    const whole = describeTuple(packet.family, this.#tuple);
-    if (this.#known.get(packet.ct) === whole) return;
-    this.#known.set(packet.ct, whole);
+    const serial = this.#conntrack.entries.serial[packet.ct]!;
+    if (this.#known.get(packet.ct) === serial) return;
+    this.#known.set(packet.ct, serial);
     const { connections } = this.totals;
+    this.#readTuples(packet);
     const original = describeTuple(packet.family, this.#tuple, false);
     const translated = this.#translation(packet.family);
     const key = `${original} ${translated ?? ''}`;
     const listed = connections.get(key);
     if (listed !== undefined) listed.count++;
-    else if (connections.size < MAX_LISTED_CONNECTIONS) connections.set(key, { original, translated, count: 1 });
-    else this.totals.unlistedConnections++;
+    else if (connections.size < MAX_LISTED_CONNECTIONS)
+      connections.set(key, { original, translated, count: 1, firstTurn: this.#turn });
+    else {
+      this.totals.unlistedConnections++;
+      this.#sinks.unlisted?.(original, translated);
+    }
   }
 
   /** Where the connection really goes and whom it seems to come from; undefined if nothing is translated. */
@@ -355,7 +446,7 @@ export class ReplaySession {
 
   #stamp(capture: number, record: CaptureRecord): { number: number; name: string; time: string } {
     const time = `${record.seconds}.${String(record.nanoseconds).padStart(9, '0')}`;
-    return { number: this.totals.records, name: this.totals.captures[capture]!.name, time };
+    return { number: this.#number, name: this.totals.captures[capture]!.name, time };
   }
 
   #report(capture: number, record: CaptureRecord, role: RecordRole, packet: string, exact?: boolean): void {

@@ -24,6 +24,8 @@ export interface DropReason {
   readonly reason: string;
   readonly by: DecidedBy | undefined;
   count: number;
+  /** Turn (Host.beginTurn) in which it first happened. */
+  readonly firstTurn: number;
 }
 
 export interface Agreement {
@@ -45,6 +47,7 @@ export interface NewConnection {
   /** Where it really goes, if translated. */
   readonly translated: string | undefined;
   count: number;
+  readonly firstTurn: number;
 }
 
 export interface ReplayTotals {

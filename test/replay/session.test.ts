@@ -143,7 +143,7 @@ describe('a capture with both directions', () => {
       '> udp 192.0.2.9:4001 > 198.51.100.1:53',
     ]);
     expect([...totals.connections.values()]).toEqual([
-      { original: 'udp 192.0.2.9 > 198.51.100.1:53', translated: undefined, count: 2 },
+      { original: 'udp 192.0.2.9 > 198.51.100.1:53', translated: undefined, count: 2, firstTurn: 3 },
     ]);
   });
 });
