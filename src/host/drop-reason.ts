@@ -45,6 +45,7 @@ export const DROP_REASONS = [
   'bad IPv4 option',
   'bad extension header',
   'no neighbour',
+  'too many packets wait for a neighbour',
   'reroute failed',
   // Local end: nothing answers.
   'bad transport header',

@@ -30,6 +30,8 @@ export interface DropCause {
   readonly decision: Decision;
 }
 
+export type WaitsFor = 'fragments' | 'neighbour';
+
 export interface HostEvents {
   sent?(frame: SentFrame): void;
   /** The packet passed INPUT. Answers of the stack follow. */
@@ -46,8 +48,8 @@ export interface HostEvents {
   ): void;
   /** A routing decision was made: the packet's route, routeType and outDevice are set. */
   routed?(packet: HostPacket): void;
-  /** A fragment waits for the rest of its datagram. */
-  held?(packet: HostPacket): void;
+  /** The packet waits: a fragment for the rest of its datagram, or any for the hardware address of its next hop. */
+  held?(packet: HostPacket, waitsFor: WaitsFor): void;
   /** The stack sends an answer of its own, in the middle of what it does to its cause; all up to `answered` is about it. */
   answering?(answer: HostPacket): void;
   answered?(): void;

@@ -42,7 +42,7 @@ export class Gathering {
     }
     if (refused !== undefined) this.#pipeline.drop(p, 'reassembly', refused);
     else {
-      this.#pipeline.events.held?.(p);
+      this.#pipeline.events.held?.(p, 'fragments');
       this.#pipeline.pool.release(p);
     }
     return false;

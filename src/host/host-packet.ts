@@ -54,6 +54,8 @@ export class HostPacket extends Packet {
   verified = false;
   /** What traffic class and hop limit were when conntrack summed the IPv6 packet; -1: it has not. See `hasStaleSum6`. */
   #summed6 = -1;
+  /** It waited for the hardware address of its next hop: what becomes of it now was begun at an earlier time. */
+  waited = false;
   /** Conntrack gathered it: it may be cut again whatever DF says (skb->ignore_df). */
   mayBeCut = false;
 
@@ -79,6 +81,7 @@ export class HostPacket extends Packet {
     this.maxPiece = 0;
     this.piecesHadDf = false;
     this.mayBeCut = false;
+    this.waited = false;
     this.#summed6 = -1;
     this.verified = false;
     this.fragmentId = 0;

@@ -23,6 +23,7 @@ import type { Routing4 } from './ip4-routing.js';
 import type { Routing6 } from './ip6-routing.js';
 import { LocalIn } from './local-in.js';
 import type { Neighbours } from './neighbour.js';
+import { NeighbourLearning } from './neighbour-learning.js';
 import { Output } from './output.js';
 import { Pipeline } from './pipeline.js';
 import { Receiver } from './receive.js';
@@ -45,7 +46,7 @@ export interface HostOptions {
   readonly sockets?: Sockets;
   /** Received frames teach hardware addresses, as the ARP exchange before them would have. Default true. */
   readonly learnNeighbours?: boolean;
-  /** An unknown neighbour gets a made-up hardware address; else its packets are dropped. Default false. */
+  /** An unknown neighbour gets a made-up hardware address; else its packets wait until it is known, or given up. Default false. */
   readonly assumeNeighbours?: boolean;
 }
 
@@ -71,6 +72,7 @@ export class Host {
   readonly #output: Output;
   readonly #localIn: LocalIn;
   readonly #receiver: Receiver;
+  readonly #learning: NeighbourLearning | undefined;
   readonly #flows4: FlowCache;
   readonly #flows6: FlowCache;
   readonly #shared = new NamedState();
@@ -144,8 +146,8 @@ export class Host {
     this.#output = new Output(pipeline, this.#gathering, () => this.#drain());
     this.#localIn = new LocalIn(pipeline, this.#gathering, options.sockets);
     const forwarder = new Forwarder(pipeline, this.#output);
-    const learns = options.learnNeighbours !== false;
-    this.#receiver = new Receiver(pipeline, this.#localIn, forwarder, this.#flows4, this.#flows6, learns);
+    this.#learning = options.learnNeighbours === false ? undefined : new NeighbourLearning(pipeline);
+    this.#receiver = new Receiver(pipeline, this.#localIn, forwarder, this.#flows4, this.#flows6, this.#learning);
     this.load(4, options.ruleSet4);
     this.load(6, options.ruleSet6);
   }
@@ -206,16 +208,15 @@ export class Host {
 
   /** A frame came in from a wire. The clock stands at its time; its bytes are the host's to change. */
   receive(frame: InFrame): void {
-    const { isEmpty } = this.#pipeline.reassembly;
     const flows = frame.family === 4 ? this.#flows4 : this.#flows6;
-    if (this.#depth === 0 && isEmpty && frame.mark === undefined && flows.forward(frame)) return;
+    if (this.#depth === 0 && !this.hasTimers && frame.mark === undefined && flows.forward(frame)) return;
     this.#enter();
     this.#receiver.receive(frame);
     this.#leave();
     flows.end();
   }
 
-  /** What `receive` would learn of hardware addresses from the frame; nothing else happens. True: something new. */
+  /** What `receive` would learn of hardware addresses from the frame: packets that waited for them go, nothing else happens. True: something new. */
   learn(frame: InFrame): boolean {
     return this.#receiver.learnFrom(frame);
   }
@@ -236,14 +237,35 @@ export class Host {
     this.conntrack.beginTurn(n);
   }
 
-  /** False: `runTimers` has nothing to do, now or later. */
-  get hasTimers(): boolean {
-    return !this.#pipeline.reassembly.isEmpty;
+  /** A neighbour's hardware address (words[at..at+4), first two and last four bytes): packets that waited for it go. */
+  learnNeighbour(device: number, family: Family, words: ArrayLike<number>, high: number, low: number): void {
+    this.#enter();
+    this.#learning?.learn(device, family, words, 0, high, low);
+    this.#leave();
   }
 
-  /** Does what was due by now although no packet came: fragments that were not completed in time. */
+  /** The host was seen to send a frame: its link header shows the hardware address of the next hop. */
+  sawSent(frame: InFrame): void {
+    this.#enter();
+    this.#learning?.fromSent(frame);
+    this.#leave();
+  }
+
+  /** Until when packets wait for a neighbour, µs since the epoch; undefined: none does. */
+  get neighbourDeadlineUs(): number | undefined {
+    return this.#pipeline.unresolved.deadlineUs;
+  }
+
+  /** False: `runTimers` has nothing to do, now or later. */
+  get hasTimers(): boolean {
+    return !this.#pipeline.reassembly.isEmpty || !this.#pipeline.unresolved.isEmpty;
+  }
+
+  /** Does what was due by now although no packet came: fragments that were not completed, neighbours that did not answer. */
   runTimers(): void {
     this.#gathering.runTimers();
+    const { unresolved } = this.#pipeline;
+    if (!unresolved.isEmpty) unresolved.runTimers();
     this.#drain();
   }
 

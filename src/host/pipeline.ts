@@ -9,7 +9,7 @@ import { settingsFromSysctl } from '../conntrack/settings.js';
 import { type Hook, NF_ACCEPT, NF_STOLEN } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
 import { type AnswerPort, Answers4, ICMP_DEST_UNREACH } from './answer.js';
-import { Answers6, ICMPV6_PKT_TOOBIG } from './answer6.js';
+import { Answers6, ICMPV6_DEST_UNREACH, ICMPV6_PKT_TOOBIG } from './answer6.js';
 import { Devices } from './device.js';
 import { DropCounts, type DropReason } from './drop-reason.js';
 import type { DropPlace, HostEvents, InFrame, SentFrame } from './event.js';
@@ -25,7 +25,10 @@ import { type Gatherer, Reassembly } from './reassembly.js';
 import type { RoutePath } from './route.js';
 import { Sender, type SendPort } from './sender.js';
 import { type Settings, settingsOf } from './sysctl.js';
+import { Unresolved } from './unresolved.js';
 
+const CODE_HOST_UNREACHABLE = 1;
+const CODE_ADDRESS_UNREACHABLE = 3;
 const CODE_FRAG_NEEDED = 4;
 const PARSE_DROPS: readonly DropReason[] = [
   'bad total length',
@@ -75,6 +78,7 @@ export class Pipeline {
   readonly answers6: Answers6;
   readonly reassembly: Reassembly;
   readonly sender: Sender;
+  readonly unresolved: Unresolved;
   /** Packets on lo, in order, that have not come in yet. */
   readonly backlog: HostPacket[] = [];
 
@@ -110,10 +114,22 @@ export class Pipeline {
       path: (p) => this.path(p),
       tooBig: (p, mtu) => this.tooBig(p, mtu),
       drop: (p, reason) => this.drop(p, 'send', reason),
+      hold: (p, device, family, words, at) => this.unresolved.hold(p, device, family, words, at),
+      unreachable: (p) => this.#unreachable(p),
       loopBack: (p) => this.backlog.push(p),
       nextFragmentId: () => rng.u32() || 1,
     };
     this.sender = new Sender(sendPort, devices, this.neighbours, setup.assumeNeighbours, this.pool, port);
+    this.unresolved = new Unresolved(
+      {
+        serialOf: (p) => (p.ct < 0 ? 0 : this.conntrack.entries.serial[p.ct]!),
+        held: (p) => this.events.held?.(p, 'neighbour'),
+        overflow: (p) => this.drop(p, 'send', 'too many packets wait for a neighbour'),
+        send: (p) => this.sender.send(p),
+        giveUp: (p) => this.sender.giveUp(p),
+      },
+      clock,
+    );
   }
 
   #answerPort(port: PipelinePort): AnswerPort {
@@ -198,5 +214,11 @@ export class Pipeline {
   tooBig(p: HostPacket, mtu: number): void {
     if (p.family === 4) this.answers4.sendError(p, ICMP_DEST_UNREACH, CODE_FRAG_NEEDED, mtu);
     else this.answers6.sendError(p, ICMPV6_PKT_TOOBIG, 0, mtu, p.outDevice);
+  }
+
+  /** Kernel: ipv4_link_failure(), ip6_link_failure(). */
+  #unreachable(p: HostPacket): void {
+    if (p.family === 4) this.answers4.sendError(p, ICMP_DEST_UNREACH, CODE_HOST_UNREACHABLE);
+    else this.answers6.sendError(p, ICMPV6_DEST_UNREACH, CODE_ADDRESS_UNREACHABLE, 0, p.outDevice);
   }
 }

@@ -24,6 +24,7 @@ import { OPTIONS_OK, OPTIONS_SOURCE_ROUTE, type OptionReader, readOptions } from
 import { TO_ERROR, TO_FORWARD, TO_LOCAL } from './ip4-routing.js';
 import { EXTENSIONS_OK, problemCode, problemPointer, readHopByHop } from './ip6-option.js';
 import type { LocalIn } from './local-in.js';
+import type { NeighbourLearning } from './neighbour-learning.js';
 import type { Pipeline } from './pipeline.js';
 
 const TCP_HEADER_SIZE = 20;
@@ -35,23 +36,23 @@ export class Receiver {
   readonly #forwarder: Forwarder;
   readonly #flows4: FlowCache;
   readonly #flows6: FlowCache;
-  readonly #learns: boolean;
+  readonly #learning: NeighbourLearning | undefined;
 
-  /** `learns`: received frames teach hardware addresses. */
+  /** `learning`: received frames teach it hardware addresses. */
   constructor(
     pipeline: Pipeline,
     localIn: LocalIn,
     forwarder: Forwarder,
     flows4: FlowCache,
     flows6: FlowCache,
-    learns: boolean,
+    learning: NeighbourLearning | undefined,
   ) {
     this.#pipeline = pipeline;
     this.#localIn = localIn;
     this.#forwarder = forwarder;
     this.#flows4 = flows4;
     this.#flows6 = flows6;
-    this.#learns = learns;
+    this.#learning = learning;
   }
 
   receive(frame: InFrame): void {
@@ -70,7 +71,7 @@ export class Receiver {
       this.#pipeline.drop(p, 'receive', 'for another host');
       return;
     }
-    if (frame.macOff >= 0 && this.#learns) this.#learn(p, device);
+    if (frame.macOff >= 0 && this.#learning !== undefined) this.#learning.fromReceived(p, device);
     if (p.family === 4) {
       this.#flows4.begin(p);
       if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route4(p, device);
@@ -88,35 +89,15 @@ export class Receiver {
   /** Learns from a frame what `receive` would, and does nothing else with it. True: there was something to learn. */
   learnFrom(frame: InFrame): boolean {
     const device = this.#pipeline.devices.at(frame.device);
-    if (!this.#learns || device === undefined || device.master !== 0 || frame.macOff < 0) return false;
+    if (this.#learning === undefined || device === undefined || device.master !== 0 || frame.macOff < 0) return false;
     if ((frame.pktType >= 0 ? frame.pktType : pktTypeOf(frame, device)) === PACKET_OTHERHOST) return false;
     const p = this.#pipeline.pool.acquire();
     p.attach(frame.bytes, frame.view);
     p.macOff = frame.macOff;
     const isWhole = p.parse(frame.family, frame.l3Off, frame.capturedEnd, frame.originalEnd);
-    const learnt = isWhole && this.#learn(p, device);
+    const learnt = isWhole && this.#learning.fromReceived(p, device);
     this.#pipeline.pool.release(p);
     return learnt;
-  }
-
-  /** The sender's hardware address is that of the next hop towards it. True: it was not known. */
-  #learn(p: HostPacket, device: Device): boolean {
-    const { view, macOff, f } = p;
-    if (!device.hasEthernet || (view.getUint8(macOff + 6) & 1) !== 0) return false;
-    const { neighbours } = this.#pipeline;
-    if (neighbours.find(device.index, p.family, f, Field.Src0)) return false;
-    const high = view.getUint16(macOff + 6);
-    const low = view.getUint32(macOff + 8);
-    neighbours.set(device.index, p.family, f, Field.Src0, high, low);
-    const found =
-      p.family === 4
-        ? this.#pipeline.routing4.lookup(p.src, 0, 0, 0, this.#pipeline.devices.loopback, 0)
-        : this.#pipeline.routing6.lookup(f, Field.Src0, 0);
-    const path = p.family === 4 ? this.#pipeline.routing4.path(found) : this.#pipeline.routing6.path(found);
-    if (path === undefined || path.device !== device.index || path.gatewayFamily === 0) return true;
-    if (neighbours.find(device.index, path.gatewayFamily, path.gateway, 0)) return true;
-    neighbours.set(device.index, path.gatewayFamily, path.gateway, 0, high, low);
-    return true;
   }
 
   /** Kernel: ip_rcv_finish(). */

@@ -7,13 +7,16 @@ import { completeTransportChecksum } from '../wire/transport-checksum.js';
 import type { Device, Devices } from './device.js';
 import type { DropReason } from './drop-reason.js';
 import type { HostEvents, SentFrame } from './event.js';
-import { cut4, cut6 } from './fragment.js';
+import { cut4, cut6, type TakePiece } from './fragment.js';
 import { RTN_BROADCAST, RTN_MULTICAST } from './host-config.js';
 import { ETHERNET_SIZE, type HostPacket, type PacketPool } from './host-packet.js';
 import type { Neighbours } from './neighbour.js';
 import type { RoutePath } from './route.js';
 
 const IPV6_MIN_MTU = 1280;
+/** What a packet is to be cut into, if not into pieces of a size. */
+const WHOLE = 0;
+const TOO_LONG = -1;
 
 /** What the sender needs of the pipeline. */
 export interface SendPort {
@@ -21,6 +24,10 @@ export interface SendPort {
   /** The packet is longer than `mtu` and must not be cut: the sender of it is told. */
   tooBig(packet: HostPacket, mtu: number): void;
   drop(packet: HostPacket, reason: DropReason): void;
+  /** The neighbour is not known: the packet waits until it is. */
+  hold(packet: HostPacket, device: Device, family: 4 | 6, words: ArrayLike<number>, at: number): void;
+  /** Nobody answered for the packet's next hop: the sender of it is told. */
+  unreachable(packet: HostPacket): void;
   /** A packet that left by the loopback device comes in again, after what is under way. */
   loopBack(packet: HostPacket): void;
   /** A fresh identification for the pieces of an IPv6 datagram. */
@@ -81,57 +88,67 @@ export class Sender {
       this.#port.drop(p, 'no route');
       return;
     }
+    const limit = this.#limitOf(p);
+    if (limit === WHOLE) this.#transmit(p, device);
+    else if (limit === TOO_LONG) {
+      this.#port.tooBig(p, this.mtuOf(p));
+      this.#port.drop(p, 'longer than the MTU');
+    } else {
+      completeTransportChecksum(p);
+      if (!this.#resolve(p, device)) return;
+      this.#cut(p, limit, (piece) => this.#emitPiece(p, piece, device));
+      this.#pool.release(p);
+    }
+  }
+
+  /** Nobody answered for the next hop of a packet that waited. Kernel: arp_error_report(), ndisc_error_report(). */
+  giveUp(p: HostPacket): void {
+    const limit = this.#limitOf(p);
+    if (limit > 0) {
+      completeTransportChecksum(p);
+      this.#cut(p, limit, (piece) => {
+        this.#inherit(p, piece);
+        piece.receivedOn = p.receivedOn;
+        this.#port.unreachable(piece);
+      });
+    } else this.#port.unreachable(p);
+    this.#port.drop(p, 'no neighbour');
+  }
+
+  /** Largest piece that the packet is to be cut into; WHOLE, or TOO_LONG to go and not to be cut. */
+  #limitOf(p: HostPacket): number {
     const mtu = this.mtuOf(p);
     const length = p.f[Field.Length]!;
+    const isLong = length > mtu && !p.offloaded;
     if (p.family === 4) {
-      if ((length > mtu && !p.offloaded) || p.maxPiece > 0) this.#cut4(p, device, mtu);
-      else this.#transmit(p, device);
-    } else if ((length > mtu && !p.offloaded) || (p.maxPiece > 0 && length > p.maxPiece)) this.#cut6(p, device, mtu);
-    else this.#transmit(p, device);
+      if (!isLong && p.maxPiece === 0) return WHOLE;
+      const df = (p.view.getUint8(p.l3Off + 6) & 0x40) !== 0;
+      if (df && (!p.mayBeCut || p.maxPiece > mtu)) return TOO_LONG;
+      const limit = p.maxPiece > 0 && p.maxPiece < mtu ? p.maxPiece : mtu;
+      return length <= limit ? WHOLE : limit;
+    }
+    if (!isLong && (p.maxPiece === 0 || length <= p.maxPiece)) return WHOLE;
+    if ((!p.mayBeCut && !p.local && length > mtu) || p.maxPiece > mtu) return TOO_LONG;
+    return p.maxPiece > 0 ? Math.max(p.maxPiece, IPV6_MIN_MTU) : mtu;
   }
 
-  #cut4(p: HostPacket, device: Device, mtu: number): void {
-    const df = (p.view.getUint8(p.l3Off + 6) & 0x40) !== 0;
-    if (df && (!p.mayBeCut || p.maxPiece > mtu)) {
-      this.#port.tooBig(p, mtu);
-      this.#port.drop(p, 'longer than the MTU');
-      return;
-    }
-    const limit = p.maxPiece > 0 && p.maxPiece < mtu ? p.maxPiece : mtu;
-    if (p.f[Field.Length]! <= limit) {
-      this.#transmit(p, device);
-      return;
-    }
-    completeTransportChecksum(p);
-    if (!this.#resolve(p, device)) return;
+  #cut(p: HostPacket, limit: number, take: TakePiece): void {
     const scratch = this.#pool.acquire();
-    cut4(p, limit, scratch, (piece) => this.#emitPiece(p, piece, device));
+    if (p.family === 4) cut4(p, limit, scratch, take);
+    else cut6(p, limit, p.fragmentId === 0 ? this.#port.nextFragmentId() : p.fragmentId, scratch, take);
     this.#pool.release(scratch);
-    this.#pool.release(p);
   }
 
-  #cut6(p: HostPacket, device: Device, mtu: number): void {
-    const length = p.f[Field.Length]!;
-    if ((!p.mayBeCut && !p.local && length > mtu) || p.maxPiece > mtu) {
-      this.#port.tooBig(p, mtu);
-      this.#port.drop(p, 'longer than the MTU');
-      return;
-    }
-    const limit = p.maxPiece > 0 ? Math.max(p.maxPiece, IPV6_MIN_MTU) : mtu;
-    completeTransportChecksum(p);
-    if (!this.#resolve(p, device)) return;
-    const scratch = this.#pool.acquire();
-    const id = p.fragmentId === 0 ? this.#port.nextFragmentId() : p.fragmentId;
-    cut6(p, limit, id, scratch, (piece) => this.#emitPiece(p, piece, device));
-    this.#pool.release(scratch);
-    this.#pool.release(p);
-  }
-
-  #emitPiece(whole: HostPacket, piece: HostPacket, device: Device): void {
+  #inherit(whole: HostPacket, piece: HostPacket): void {
     piece.origin = whole.origin;
     piece.outDevice = whole.outDevice;
     piece.route = whole.route;
     piece.mark = whole.mark;
+    piece.waited = whole.waited;
+  }
+
+  #emitPiece(whole: HostPacket, piece: HostPacket, device: Device): void {
+    this.#inherit(whole, piece);
     if (!device.isLoopback) {
       this.#emit(piece, device);
       return;
@@ -157,13 +174,13 @@ export class Sender {
       this.#port.loopBack(p);
       return;
     }
-    completeTransportChecksum(p);
     if (!this.#resolve(p, device)) return;
+    completeTransportChecksum(p);
     this.#emit(p, device);
     this.#pool.release(p);
   }
 
-  /** Finds the hardware address to send to, in this.#group; false: the packet is dropped. */
+  /** Finds the hardware address to send to, in this.#group; false: there is none yet, and the packet is gone. */
   #resolve(p: HostPacket, device: Device): boolean {
     if (!device.hasEthernet) return true;
     const { f } = p;
@@ -185,7 +202,7 @@ export class Sender {
     }
     const path = this.#port.path(p);
     const viaGateway = path !== undefined && path.gatewayFamily !== 0;
-    const family = viaGateway ? (path.gatewayFamily as number) : p.family;
+    const family = viaGateway ? (path.gatewayFamily as 4 | 6) : p.family;
     const words = viaGateway ? path.gateway : f;
     const at = viaGateway ? 0 : Field.Dst0;
     if (this.#neighbours.find(device.index, family, words, at)) {
@@ -194,7 +211,7 @@ export class Sender {
       return true;
     }
     if (!this.#assumeNeighbours) {
-      this.#port.drop(p, 'no neighbour');
+      this.#port.hold(p, device, family, words, at);
       return false;
     }
     // A locally administered address that shows the IP address it stands for.

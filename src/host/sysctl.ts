@@ -14,6 +14,15 @@ export function parseSysctl(text: string): Map<string, string> {
 }
 
 /** Settings of one device, each already combined with `all` as the kernel combines it (IN_DEV_ORCONF() and so on). */
+/** How a device asks for the hardware address of a neighbour (net.ipv4.neigh.DEVICE, net.ipv6.neigh.DEVICE). */
+export interface ResolutionSettings {
+  /** Times that it asks; 0: not at all. */
+  readonly probeCount: number;
+  readonly probeIntervalMs: number;
+  /** Bytes of packets that wait for one neighbour. */
+  readonly queueSize: number;
+}
+
 export interface DeviceSettings {
   forwarding4: boolean;
   /** 0 off, 1 strict, 2 loose. */
@@ -29,6 +38,7 @@ export interface DeviceSettings {
   disabled6: boolean;
   forwarding6: boolean;
   hopLimit6: number;
+  readonly resolution: { readonly 4: ResolutionSettings; readonly 6: ResolutionSettings };
 }
 
 export interface Settings {
@@ -106,6 +116,18 @@ export function deviceSettingsOf(config: HostConfig, device: string): DeviceSett
   ];
   const or = (name: string, otherwise = 0): boolean => both(name, otherwise).some((v) => v !== 0);
   const and = (name: string, otherwise = 0): boolean => both(name, otherwise).every((v) => v !== 0);
+  const resolution = (family: 4 | 6): ResolutionSettings => {
+    const own = (name: string, otherwise: number): number =>
+      read.number(
+        `net.ipv${family}.neigh.${key}.${name}`,
+        read.number(`net.ipv${family}.neigh.default.${name}`, otherwise),
+      );
+    return {
+      probeCount: own('mcast_solicit', 3) + own('app_solicit', 0),
+      probeIntervalMs: own('retrans_time_ms', 1000),
+      queueSize: own('unres_qlen_bytes', 212_992),
+    };
+  };
   const ipForward = read.number('net.ipv4.ip_forward', 1);
   return {
     forwarding4: read.number(`net.ipv4.conf.${key}.forwarding`, ipForward) !== 0,
@@ -121,5 +143,6 @@ export function deviceSettingsOf(config: HostConfig, device: string): DeviceSett
     disabled6: read.on(`net.ipv6.conf.${key}.disable_ipv6`, read.on('net.ipv6.conf.all.disable_ipv6', false)),
     forwarding6: read.on(`net.ipv6.conf.${key}.forwarding`, read.on('net.ipv6.conf.all.forwarding', true)),
     hopLimit6: read.number(`net.ipv6.conf.${key}.hop_limit`, 64),
+    resolution: { 4: resolution(4), 6: resolution(6) },
   };
 }
