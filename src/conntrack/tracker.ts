@@ -121,6 +121,7 @@ export class Tracker implements TrackContext {
     this.#hasTracked = true;
     if (packet.templateZoneFromMark !== 0) takeZoneFromMark(packet);
     const verdict = this.#track(packet, hook);
+    if (packet.hasTemplate) forgetTemplate(packet);
     updateCtState(packet, this.table);
     return verdict;
   }
@@ -324,6 +325,14 @@ export class Tracker implements TrackContext {
     this.syncClock();
     this.tcp.setClosing(packet.ct);
   }
+}
+
+/** A template is used once: a packet that stays without a connection and comes back by lo is looked up without it. */
+function forgetTemplate(packet: Packet): void {
+  packet.hasTemplate = false;
+  packet.templateZoneOriginal = 0;
+  packet.templateZoneReply = 0;
+  packet.templateZoneFromMark = 0;
 }
 
 /** Kernel: nf_ct_zone_tmpl(): the mark counts as it is now, not as it was when the target CT ran. */

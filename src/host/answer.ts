@@ -8,7 +8,7 @@ import { PACKET_HOST } from '../net/netfilter.js';
 import { IPPROTO_ICMP, IPPROTO_TCP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
 import { CSUM_OWN, L4_OK } from '../wire/packet.js';
-import { pseudoHeaderSum, sumView } from '../wire/transport-checksum.js';
+import { leaveTransportChecksum, pseudoHeaderSum, sumView } from '../wire/transport-checksum.js';
 import type { Devices } from './device.js';
 import { RT_SCOPE_LINK, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from './host-config.js';
 import { HEADROOM, type HostPacket } from './host-packet.js';
@@ -222,6 +222,8 @@ export class Answers4 {
     answer.mark = mark;
     this.#reset(answer, cause, 0, 0);
     if (hopLimit !== 0) answer.view.setUint8(answer.l3Off + 8, hopLimit);
+    // Kernel: nf_reject_ip_tcphdr_put(); ip_send_unicast_reply() sums by itself.
+    leaveTransportChecksum(answer);
     this.#port.attach(answer, cause);
     this.#port.sendOwn(answer);
   }

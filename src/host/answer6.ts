@@ -8,7 +8,7 @@ import { PACKET_HOST } from '../net/netfilter.js';
 import { IPPROTO_ICMPV6, IPPROTO_TCP } from '../net/protocol.js';
 import { Field } from '../wire/field.js';
 import { CSUM_OWN } from '../wire/packet.js';
-import { pseudoHeaderSum, sumView } from '../wire/transport-checksum.js';
+import { leaveTransportChecksum, pseudoHeaderSum, sumView } from '../wire/transport-checksum.js';
 import { type AnswerPort, writeReset } from './answer.js';
 import { type Devices, SCOPE_LINK, scopeOf6 } from './device.js';
 import { RTN_ANYCAST, RTN_LOCAL } from './host-config.js';
@@ -213,7 +213,9 @@ export class Answers6 {
     this.#begin(answer, 20, IPPROTO_TCP, f, Field.Dst0, f, Field.Src0, trafficClass);
     writeReset(answer, answer.l3Off + 40, cause.view, cause.l4Off, cause.wireEnd - cause.l4Off);
     this.#finish(answer, 0);
+    // Errors that quote the reset show it. Kernel: tcp_v6_send_response(); nf_reject_ip6_tcphdr_put() sums by itself.
     if (reject) this.#port.attach(answer, cause);
+    else leaveTransportChecksum(answer);
     this.#port.sendOwn(answer);
   }
 

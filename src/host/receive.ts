@@ -171,7 +171,10 @@ export class Receiver {
     }
   }
 
-  /** A packet that left by lo comes in: its route and its connection are the ones that it has. */
+  /**
+   * A packet that left by lo comes in: its route and its connection are the ones that it has. If it is given another
+   * destination only now, it is routed like one from a wire. Kernel: nf_nat_ipv4_pre_routing(), nf_nat_ipv6_in().
+   */
   loopedBack(p: HostPacket): void {
     const toGroup = p.outDevice !== this.#pipeline.devices.loopback;
     const device = p.outDevice;
@@ -185,7 +188,23 @@ export class Receiver {
       this.#pipeline.drop(p, 'receive', fault);
       return;
     }
+    const { f } = p;
+    const d0 = f[Field.Dst0]!;
+    const d1 = f[Field.Dst1]!;
+    const d2 = f[Field.Dst2]!;
+    const d3 = f[Field.Dst3]!;
     if (!this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device, 0)) return;
+    if (p.family === 4 && f[Field.Dst0] !== d0) {
+      this.#route4(p, this.#pipeline.devices.at(device)!);
+      return;
+    }
+    if (
+      p.family === 6 &&
+      (f[Field.Dst0] !== d0 || f[Field.Dst1] !== d1 || f[Field.Dst2] !== d2 || f[Field.Dst3] !== d3)
+    ) {
+      this.#route6(p);
+      return;
+    }
     this.#pipeline.events.routed?.(p);
     if (p.family === 4) {
       if (p.l3Size > 20 && !this.#options4(p, this.#pipeline.devices.at(device)!)) return;

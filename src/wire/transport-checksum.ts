@@ -162,6 +162,12 @@ export function writeTransportChecksum(packet: Packet): boolean {
   return true;
 }
 
+/** Leaves the checksum of a TCP packet to the card: only the pseudo header's sum is in the field (CHECKSUM_PARTIAL). */
+export function leaveTransportChecksum(packet: Packet): void {
+  packet.view.setUint16(packet.l4Off + 16, fold(pseudoHeaderSum(packet, IPPROTO_TCP, packet.l4Length)));
+  packet.csum = CSUM_PARTIAL;
+}
+
 /** Completes an offloaded checksum, as the card would. No effect unless `packet.csum` says that it is partial. */
 export function completeTransportChecksum(packet: Packet): void {
   if (packet.csum === CSUM_PARTIAL) writeTransportChecksum(packet);
