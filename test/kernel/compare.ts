@@ -28,6 +28,19 @@ export function framesOf(record: CaseRecord, outcome: HostOutcome): SentFrame[] 
   return outcome.out.filter((f) => f.bytes.length >= 14 && ((f.bytes[12]! << 8) | f.bytes[13]!) === type);
 }
 
+/** Key by which frames of two outcomes are set side by side: the injected packet on a link, or the host's own by order. */
+export function frameKeys(record: CaseRecord, frames: readonly SentFrame[]): string[] {
+  const tags = tagsOf(record);
+  const seen = new Map<string, number>();
+  return frames.map(({ link, bytes }) => {
+    const tag = look(bytes.subarray(14))?.tag;
+    const name = `${link} ${tag !== undefined && tags.has(tag) ? tag : 'own'}`;
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return `${name} ${count}`;
+  });
+}
+
 function maskedFrames(record: CaseRecord, outcome: HostOutcome, tags: Tags): string[][] {
   const perLink: string[][] = LINKS.map(() => []);
   const fragmentIds = LINKS.map(() => new Map<number, number>());
@@ -165,11 +178,16 @@ export function distance(record: CaseRecord, other: HostOutcome): number {
   const { kernel } = record;
   const tags = tagsOf(record);
   let count = 0;
-  const theirs = maskedFrames(record, kernel, tags);
-  for (const [link, ours] of maskedFrames(record, other, tags).entries()) {
-    const expected = theirs[link]!;
-    for (let i = 0; i < Math.max(ours.length, expected.length); i++) count += unlike(ours[i], expected[i]);
-  }
+  const byKey = (outcome: HostOutcome) => {
+    const frames = framesOf(record, outcome);
+    const next = LINKS.map(() => 0);
+    const masked = maskedFrames(record, outcome, tags);
+    const keys = frameKeys(record, frames);
+    return new Map(frames.map(({ link }, i) => [keys[i]!, masked[link]![next[link]!++]!]));
+  };
+  const theirs = byKey(kernel);
+  const ours = byKey(other);
+  for (const key of new Set([...theirs.keys(), ...ours.keys()])) count += unlike(ours.get(key), theirs.get(key));
   const prefix = record.family === 4 ? 'ipv4' : 'ipv6';
   const lines = (o: HostOutcome) =>
     o.connections.split('\n').flatMap((l) => (l.startsWith(prefix) ? [connectionLine(l).text] : []));

@@ -4,6 +4,7 @@
  */
 import { connectionLine } from './allowance.js';
 import type { CaseRecord, HostOutcome } from './case-record.js';
+import { frameKeys, framesOf } from './compare.js';
 
 export interface PortSearch {
   readonly min: number;
@@ -74,16 +75,17 @@ function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, S
     if (known === undefined) pairs.set(ours, new Set([theirs]));
     else known.add(theirs);
   };
-  for (let link = 0; link < 3; link++) {
-    const type = record.family === 4 ? 0x08 : 0x86;
-    const of = (o: HostOutcome) => o.out.filter((f) => f.link === link && f.bytes[12] === type);
-    const theirs = of(record.kernel);
-    for (const [i, { bytes }] of of(outcome).entries()) {
-      const other = theirs[i]?.bytes;
-      if (other === undefined || other.length !== bytes.length) continue;
-      for (let at = 34; at + 1 < bytes.length; at += 2) {
-        note((bytes[at]! << 8) | bytes[at + 1]!, (other[at]! << 8) | other[at + 1]!);
-      }
+  const frames = (o: HostOutcome) => {
+    const sent = framesOf(record, o);
+    const keys = frameKeys(record, sent);
+    return new Map(sent.map((f, i) => [keys[i]!, f.bytes]));
+  };
+  const known = frames(record.kernel);
+  for (const [key, bytes] of frames(outcome)) {
+    const other = known.get(key);
+    if (other === undefined || other.length !== bytes.length) continue;
+    for (let at = 34; at + 1 < bytes.length; at += 2) {
+      note((bytes[at]! << 8) | bytes[at + 1]!, (other[at]! << 8) | other[at + 1]!);
     }
   }
   for (const [i, [, line]] of (outcome.log ?? []).entries()) {
@@ -99,8 +101,9 @@ function differentWords(record: CaseRecord, outcome: HostOutcome): Map<number, S
       const { text } = connectionLine(line);
       const numbers = [...text.matchAll(/ (?:sport|dport|id)=(\d+)/g)].map((m) => Number(m[1]));
       // Connections are the same if their original tuples are.
-      const original = /src=\S+ dst=\S+ (?:sport=\d+ dport=\d+|type=\d+ code=\d+ id=\d+)/.exec(text);
-      return original === null ? [] : [{ numbers, original: original[0] }];
+      const original = /src=\S+ dst=\S+ (?:sport=\d+ dport=\d+|type=\d+ code=\d+ id=\d+)( zone-orig=\d+)?/.exec(text);
+      const zone = / zone=\d+/.exec(text)?.[0] ?? '';
+      return original === null ? [] : [{ numbers, original: original[0] + zone }];
     });
   const theirs = lines(record.kernel);
   for (const line of lines(outcome)) {
