@@ -18,6 +18,9 @@ SO_MARK = 36
 ETH_P_ALL, ETH_P_SENTINEL = 3, 0x88B5
 NETLINK_NETFILTER = 12
 CT_DELETE = (1 << 8) | 2
+ACCT_NEW, ACCT_GET_ZERO = 7 << 8, (7 << 8) | 2
+ACCT_NAME, ACCT_FLAGS, ACCT_QUOTA = 1, 5, 6
+ACCT_MODES = {"packet": 1, "byte": 2}
 # Lets namespaces other than the first write LOG lines; held while a case logs, for there is one log on the machine.
 LOG_SWITCH = "/proc/sys/net/netfilter/nf_log_all_netns"
 LOG_LOCK = os.path.join(tempfile.gettempdir(), "chainwalk-kernel.log-lock")
@@ -104,6 +107,8 @@ class Host:
         self.sentinel_in.setblocking(False)
         self.netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self.netlink.settimeout(5)
+        for account in config["accounts"]:
+            self.make_account(account)
         set_net(self.p)
         for link in links:
             offloads_off(link["peer"])
@@ -128,6 +133,23 @@ class Host:
             s.close()
         os.close(self.p)
         os.close(self.h)
+
+    def make_account(self, account):
+        name = account["name"].encode() + b"\0"
+        attributes = struct.pack("=HH", 4 + len(name), ACCT_NAME) + name + bytes(-len(name) % 4)
+        if account["quota"] is not None:
+            attributes += struct.pack("=HH", 8, ACCT_FLAGS) + struct.pack(">I", ACCT_MODES[account["mode"]])
+            attributes += struct.pack("=HH", 12, ACCT_QUOTA) + struct.pack(">Q", account["quota"])
+        body = struct.pack("=BBH", 0, 0, 0) + attributes
+        self.netlink.send(struct.pack("=IHHII", 16 + len(body), ACCT_NEW, 0x405, 1, 0) + body)
+        error = struct.unpack("=i", self.netlink.recv(65536)[16:20])[0]
+        if error != 0:
+            raise OSError(-error, "nfacct " + account["name"])
+
+    def zero_accounts(self):
+        self.netlink.send(struct.pack("=IHHIIBBH", 20, ACCT_GET_ZERO, 0x305, 1, 0, 0, 0, 0))
+        while struct.unpack("=H", self.netlink.recv(65536)[4:6])[0] != 3:  # NLMSG_DONE comes in a message of its own
+            pass
 
     def flush_connections(self):
         message = struct.pack("=IHHIIBBH", 20, CT_DELETE, 5, 1, 0, 0, 0, 0)
@@ -248,6 +270,8 @@ class Agent:
             if run.returncode != 0:
                 break
         host.flush_connections()
+        if any("nfacct" in text for text in m["texts"]):
+            host.zero_accounts()
         host.settle()
         host.drain([])
         if self.lines is not None:
@@ -311,6 +335,12 @@ class Agent:
             "neigh.json": ["ip", "-j", "neigh"],
         }
         files = {name: run_tool(command, "").stdout.decode() for name, command in commands.items()}
+        modes = [
+            "" if a["quota"] is None else ", quota = %d, mode = %s" % (a["quota"], a["mode"]) for a in self.config["accounts"]
+        ]
+        files["nfacct"] = "".join(
+            "{ pkts = 0, bytes = 0%s } = %s;\n" % (mode, a["name"]) for mode, a in zip(modes, self.config["accounts"])
+        )
         lines = []
         for top in ("net/ipv4", "net/ipv6", "net/netfilter"):
             for folder, _, names in sorted(os.walk("/proc/sys/" + top)):

@@ -38,7 +38,7 @@ let config: HostConfig | undefined;
 function hostConfig(): HostConfig {
   if (config === undefined) {
     const files = new Map<string, Source>();
-    for (const name of ['addr.json', 'route.json', 'route6.json', 'neigh.json', 'sysctl']) {
+    for (const name of ['addr.json', 'route.json', 'route6.json', 'neigh.json', 'sysctl', 'nfacct']) {
       files.set(name, { name, text: readFileSync(new URL(`../regression/bundle/${name}`, import.meta.url), 'utf8') });
     }
     const bundle = parseBundle(files);

@@ -117,7 +117,15 @@ const SYSCTLS: readonly (readonly [string, number])[] = [
   ['net/ipv6/icmp/ratelimit', 0],
 ];
 
+/** nfacct objects of the host under test: a plain counter, and quotas that a case may go over. */
+export const ACCOUNTS = [
+  { name: 'plain', quota: null, mode: '' },
+  { name: 'three-packets', quota: 3, mode: 'packet' },
+  { name: 'bytes-200', quota: 200, mode: 'byte' },
+] as const;
+
 export const AGENT_CONFIG = {
+  accounts: ACCOUNTS,
   links: LINKS,
   batch: batch(),
   sysctls: SYSCTLS,

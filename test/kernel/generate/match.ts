@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { BaseChainName, Family, TableName } from '../../../src/net/netfilter.js';
-import { address, LINKS } from '../topology.js';
+import { ACCOUNTS, address, LINKS } from '../topology.js';
 import { CLIENT_PORTS, deliverable, HOSTS, MARKS, MASKS, ownAddresses, SERVER_PORTS, VIRTUAL } from './pool.js';
 
 export interface Part {
@@ -135,7 +135,11 @@ export function multiportMatch(): PartArb {
   return part(
     'multiport',
     fc
-      .tuple(maybe, fc.constantFrom('--sports', '--dports', '--ports'), fc.array(item, { minLength: 1, maxLength: 7 }))
+      .tuple(
+        maybe,
+        fc.constantFrom('--sports', '--dports', '--ports', '--source-ports', '--destination-ports'),
+        fc.array(item, { minLength: 1, maxLength: 7 }),
+      )
       .map(([n, o, list]) => `${n ? '! ' : ''}${o} ${list.join(',')}`),
   );
 }
@@ -320,6 +324,7 @@ const lengthMatch = part(
 const ttlMatch = part(
   'ttl',
   fc.oneof(
+    opt('--ttl', fc.constantFrom(63, 64)),
     opt('--ttl-eq', fc.constantFrom(63, 64, 127, 128, 1, 255)),
     opt('--ttl-lt', fc.constantFrom(64, 65, 2, 255), false),
     opt('--ttl-gt', fc.constantFrom(63, 64, 1, 254), false),
@@ -328,6 +333,7 @@ const ttlMatch = part(
 const hlMatch = part(
   'hl',
   fc.oneof(
+    opt('--hl', fc.constantFrom(63, 64)),
     opt('--hl-eq', fc.constantFrom(63, 64, 127, 128, 1, 255)),
     opt('--hl-lt', fc.constantFrom(64, 65, 2, 255), false),
     opt('--hl-gt', fc.constantFrom(63, 64, 1, 254), false),
@@ -353,16 +359,17 @@ const dscpMatch = part(
   ),
 );
 const pkttypeMatch = part('pkttype', opt('--pkt-type', fc.constantFrom('unicast', 'broadcast', 'multicast', 'host')));
-const physdevMatch = fc
-  .constantFrom(
-    '--physdev-is-bridged',
-    '! --physdev-is-bridged',
-    '--physdev-in eth0',
-    '! --physdev-in eth0',
-    '--physdev-is-in',
-    '! --physdev-is-in',
-  )
-  .map((text): Part => ({ text: `-m physdev ${text}`, uses: ['physdev'] }));
+/** No bridge: nothing came in or leaves by a port of one. */
+function physdevMatch(hooks: readonly BaseChainName[]): PartArb {
+  const tests = ['--physdev-is-bridged', '--physdev-is-in', '--physdev-in eth0'];
+  if (hooks.every((h) => h === 'FORWARD' || h === 'POSTROUTING')) tests.push('--physdev-is-out', '--physdev-out eth0');
+  return part(
+    'physdev',
+    fc.tuple(maybe, fc.constantFrom(...tests)).map(([n, t]) => `${n ? '! ' : ''}${t}`),
+  );
+}
+
+const nfacctMatch = part('nfacct', fc.constantFrom(...ACCOUNTS.map((a) => `--nfacct-name "${a.name}"`)));
 
 /** Matches that need no protocol. */
 export function anyMatch(place: Place): PartArb {
@@ -383,7 +390,8 @@ export function anyMatch(place: Place): PartArb {
     { weight: 1, arbitrary: tosMatch },
     { weight: 1, arbitrary: dscpMatch },
     { weight: 1, arbitrary: pkttypeMatch },
-    { weight: 1, arbitrary: physdevMatch },
+    { weight: 1, arbitrary: physdevMatch(hooks) },
+    { weight: 1, arbitrary: nfacctMatch },
   ];
   if (hooks.every((h) => ['PREROUTING', 'INPUT', 'FORWARD'].includes(h)))
     list.push({ weight: 1, arbitrary: macMatch() });

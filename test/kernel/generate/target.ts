@@ -211,6 +211,7 @@ function ct(): PartArb {
       '',
       '--zone 0',
       '--zone-orig mark',
+      '--zone-reply mark',
     ),
   );
 }
