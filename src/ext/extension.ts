@@ -61,6 +61,8 @@ export type FieldTest =
 export type MatchFn = (packet: Packet) => boolean;
 /** Per packet. Returns NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, XT_CONTINUE or XT_RETURN. */
 export type TargetFn = (packet: Packet) => number;
+/** The same for a target whose value is two words (TargetExt.words). */
+export type WordTargetFn = (packet: Packet, first: number, second: number) => number;
 
 interface ExtensionBase<V> {
   /** Name as it is saved. */
@@ -110,6 +112,13 @@ export interface TargetExt<V = unknown> extends ExtensionBase<V> {
   /** True if the target always decides (spec: kind T); false: the next rule follows. */
   readonly terminating: boolean;
   bind(value: V, env: BindEnv): TargetFn;
+  /**
+   * The value as two signed 32-bit words, or undefined if they cannot hold it. An engine may keep them with the rule and
+   * run `bindWords`, one function for all such rules: a function for each is several cache misses a packet in a large
+   * table. For targets that keep nothing of their rule.
+   */
+  words?(value: V, family: Family): readonly [number, number] | undefined;
+  bindWords?(env: BindEnv): WordTargetFn;
 }
 
 /** An extension with its value, as a rule uses it. */

@@ -33,11 +33,14 @@ import {
   DO_JUMP,
   DO_NONE,
   DO_QUEUE,
+  DO_UNREAD,
+  DO_WORDS,
   FAILED,
+  HASHED,
   PASSED,
   type RuleStore,
 } from './rule-store.js';
-import { type CompiledChain, CompiledTable, HASHED } from './table.js';
+import { type CompiledChain, CompiledTable } from './table.js';
 import { WalkRecorder } from './walk-recorder.js';
 
 export interface CompiledEngine extends Engine {
@@ -122,8 +125,8 @@ class Compiled implements CompiledEngine {
     const { store } = table;
     const jumps = this.#jumps;
     let chain = base.number;
-    let frame = this.#frameTop;
-    let rule = this.#enter(table, chain, packet);
+    let frame = this.#frameOf(table, base.head);
+    let rule = this.#enter(table, base.head, frame, packet);
     /** For the recorder: where the search that found `rule` began. */
     let after = NO_RULE;
     for (;;) {
@@ -144,12 +147,12 @@ class Compiled implements CompiledEngine {
         chain = jumps.chain;
         frame = jumps.frame;
         after = jumps.rule;
-        this.#frameTop = frame;
         rule = this.#after(table, chain, jumps.rule, frame, packet);
         continue;
       }
       store.count(rule, 1, packet.f[Field.Length]!);
-      switch (store.action(rule)) {
+      const action = store.action(rule);
+      switch (action) {
         case DO_NONE:
           rule = this.#after(table, chain, rule, frame, packet);
           break;
@@ -160,21 +163,20 @@ class Compiled implements CompiledEngine {
         case DO_QUEUE:
           return this.#decide(table, chain, rule, NF_QUEUE);
         case DO_JUMP:
-          jumps.push(chain, rule, frame);
-          chain = store.argument(rule);
-          frame = this.#frameTop;
+        case DO_GOTO: {
+          if (action === DO_JUMP) jumps.push(chain, rule, frame);
+          const head = store.argument(rule);
+          chain = store.chainOf(head);
+          frame = this.#frameOf(table, head);
           after = NO_RULE;
-          rule = this.#enter(table, chain, packet);
+          rule = this.#enter(table, head, frame, packet);
           break;
-        case DO_GOTO:
-          chain = store.argument(rule);
-          frame = this.#frameTop;
-          after = NO_RULE;
-          rule = this.#enter(table, chain, packet);
-          break;
-        case DO_EXTENSION: {
+        }
+        case DO_EXTENSION:
+        case DO_WORDS:
+        case DO_UNREAD: {
           recorder?.runsTarget(table, rule);
-          const verdict = store.targetFunction(rule)(packet);
+          const verdict = store.runTarget(rule, packet);
           this.#effects++;
           if (verdict === XT_CONTINUE) {
             if (packet.traced) {
@@ -195,12 +197,16 @@ class Compiled implements CompiledEngine {
     }
   }
 
-  /** First rule of the chain that matches; makes the frame of a hashed plan at the top. */
-  #enter(table: CompiledTable, chain: number, packet: Packet): number {
-    const start = table.starts[chain]!;
-    if (start !== HASHED) return firstMatch(table.store, start, packet);
-    const plan = table.plans[chain]!;
-    const frame = this.#frameTop;
+  /** Where the frame of the chain begins: at the top for a hashed plan. A linear chain has none: complement of the top. */
+  #frameOf(table: CompiledTable, head: number): number {
+    return table.store.start(head) === HASHED ? this.#frameTop : ~this.#frameTop;
+  }
+
+  /** First rule of the chain that matches; makes its frame. */
+  #enter(table: CompiledTable, head: number, frame: number, packet: Packet): number {
+    const { store } = table;
+    if (frame < 0) return firstMatch(store, store.start(head), packet);
+    const plan = table.plans[store.chainOf(head)]!;
     this.#frameTop += plan.frameSize;
     if (this.#frameTop > this.#frames.length) this.#frames = growInt32(this.#frames, this.#frameTop);
     plan.start(this.#frames, frame, NO_RULE, this.#effects);
@@ -210,7 +216,10 @@ class Compiled implements CompiledEngine {
   /** The next rule behind `rule` that matches; the chain's frame is the top one again. */
   #after(table: CompiledTable, chain: number, rule: number, frame: number, packet: Packet): number {
     const { store } = table;
-    if (table.starts[chain] !== HASHED) return firstMatch(store, store.next(rule), packet);
+    if (frame < 0) {
+      this.#frameTop = ~frame;
+      return firstMatch(store, store.next(rule), packet);
+    }
     const plan = table.plans[chain]!;
     this.#frameTop = frame + plan.frameSize;
     if (this.#frames[frame + FRAME_EFFECTS] !== (this.#effects | 0)) {

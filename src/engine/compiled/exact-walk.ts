@@ -83,11 +83,11 @@ export class ExactWalk {
         }
         if (action === DO_JUMP || action === DO_GOTO) {
           if (action === DO_JUMP) jumps.push(chain.number, at, -1);
-          chain = table.chains[store.argument(at)]!;
+          chain = table.chains[store.chainOf(store.argument(at))]!;
           at = chain.first;
           continue;
         }
-        verdict = action === DO_EXTENSION ? store.targetFunction(at)(packet) : (ACTION_VERDICTS[action] ?? XT_RETURN);
+        verdict = action >= DO_EXTENSION ? store.runTarget(at, packet) : (ACTION_VERDICTS[action] ?? XT_RETURN);
         sink?.target(name, table.modelOf(chain), table.indexOf(chain, at), verdict, packet);
         if (verdict === XT_CONTINUE) {
           at = store.next(at);

@@ -7,7 +7,7 @@
  *
  * State of one walk through the chain lies in a frame of the caller's array:
  *   [0] subtables looked up, [1] which of these holds the best rule, or -1, [2] rule behind which the search began, or
- *   -1, [3] the caller's stamp, [4] 1 once the residuals have been begun, [5 …] state of the residuals,
+ *   -1, [3] the caller's stamp, [4] 1 once the residuals have been begun, [5] candidate tested last, [6 …] state of the residuals,
  *   [FRAME_HEAD + i] next entry of subtable i, or -1.
  */
 import { growInt32 } from '../../base/grow.js';
@@ -24,7 +24,9 @@ const FRAME_AFTER = 2;
 /** The caller's stamp: what it had counted of side effects when the search began. */
 export const FRAME_EFFECTS = 3;
 const FRAME_BEGUN = 4;
-const FRAME_RESIDUAL = 5;
+/** A rule in several subtables may be met twice, where hashes of different keys agree; its tests must run once. */
+const FRAME_LAST = 5;
+const FRAME_RESIDUAL = 6;
 const FRAME_HEAD = FRAME_RESIDUAL + RESIDUAL_FRAME;
 
 /** Results of `next` besides rules. */
@@ -55,7 +57,6 @@ export class HashedPlan {
 
   /**
    * Makes the plan of a chain: `rules` in order, with their steps. Undefined if it would spare no rule's test.
-   * Takes from the programs what keys answer.
    */
   static build(
     store: RuleStore,
@@ -96,7 +97,7 @@ export class HashedPlan {
       const rule = rules[i]!;
       const chosen = placed[i];
       if (chosen === undefined) continue;
-      store.setProgram(rule, chosen.rest, chosen.level);
+      store.setLevel(rule, chosen.level);
       this.#linkFirst(chosen, keyCounts, rule);
       for (const key of chosen.more) this.#linkFirst(key, keyCounts, rule);
     }
@@ -123,6 +124,7 @@ export class HashedPlan {
     frames[frame + FRAME_AFTER] = after;
     frames[frame + FRAME_EFFECTS] = stamp;
     frames[frame + FRAME_BEGUN] = 0;
+    frames[frame + FRAME_LAST] = -1;
   }
 
   /**
@@ -139,8 +141,9 @@ export class HashedPlan {
       const bestLabel = entry === -1 ? Infinity : store.label(entries[2 * entry]!);
       const looked = frames[frame + FRAME_LOOKED]!;
       const unlooked = looked < subtables.length ? subtables[looked]!.minLabel : Infinity;
-      if (this.#residual.count > 0) {
-        const rule = this.#residualMatch(frames, frame, Math.min(unlooked, bestLabel), packet);
+      const limit = unlooked < bestLabel ? unlooked : bestLabel;
+      if (this.#residual.firstLabel < limit) {
+        const rule = this.#residualMatch(frames, frame, limit, packet);
         if (rule !== NO_RULE) {
           frames[frame + FRAME_BEST] = best;
           return rule;
@@ -160,6 +163,8 @@ export class HashedPlan {
       frames[frame + FRAME_HEAD + best] = entries[2 * entry + 1]!;
       best = this.#bestOf(frames, frame, looked);
       const rule = entries[2 * entry]!;
+      if (rule === frames[frame + FRAME_LAST]) continue;
+      frames[frame + FRAME_LAST] = rule;
       const result = store.passes(rule, packet);
       if (result !== FAILED) {
         frames[frame + FRAME_BEST] = best;
@@ -216,7 +221,7 @@ export class HashedPlan {
     for (let level = 0; level < LEVELS.length; level++) {
       const placement = placementAt(steps, level, this.#root);
       if (placement === undefined || !everyShape(placement, (shape) => this.#byShape.has(shape))) continue;
-      this.#store.setProgram(rule, placement.rest, level);
+      this.#store.setLevel(rule, level);
       let lowered = false;
       for (const { shape, key } of [placement, ...placement.more]) {
         const subtable = this.#byShape.get(shape)!;
@@ -243,6 +248,7 @@ export class HashedPlan {
 
   /** After labels were dealt anew in the same order. */
   relabelled(): void {
+    this.#residual.relabelled();
     for (const subtable of this.subtables) {
       subtable.minLabel = Infinity;
       subtable.heads.forEach((entry) => {
@@ -262,9 +268,7 @@ export class HashedPlan {
       this.subtables.push(subtable);
     }
     const entry = this.#newEntry(rule);
-    const { key } = subtable;
-    for (let i = 0; i < key.length; i++) key[i] = words[i]!;
-    this.#entries[2 * entry + 1] = subtable.heads.set(key, entry);
+    this.#entries[2 * entry + 1] = subtable.heads.set(subtable.hashOf(words), entry);
     subtable.minLabel = this.#store.label(rule);
     subtable.ruleCount++;
   }
@@ -273,16 +277,15 @@ export class HashedPlan {
     const label = this.#store.label(rule);
     const entry = this.#newEntry(rule);
     const entries = this.#entries;
-    const { key } = subtable;
-    for (let i = 0; i < key.length; i++) key[i] = words[i]!;
+    const hash = subtable.hashOf(words);
     let before = -1;
-    let at = subtable.heads.find(key);
+    let at = subtable.heads.find(hash);
     while (at !== -1 && this.#store.label(entries[2 * at]!) < label) {
       before = at;
       at = entries[2 * at + 1]!;
     }
     entries[2 * entry + 1] = at;
-    if (before === -1) subtable.heads.set(key, entry);
+    if (before === -1) subtable.heads.set(hash, entry);
     else entries[2 * before + 1] = entry;
     if (label < subtable.minLabel) subtable.minLabel = label;
     subtable.ruleCount++;
@@ -290,18 +293,17 @@ export class HashedPlan {
 
   #unlink(subtable: Subtable, words: readonly number[], rule: number): void {
     const entries = this.#entries;
-    const { key } = subtable;
-    for (let i = 0; i < key.length; i++) key[i] = words[i]!;
+    const hash = subtable.hashOf(words);
     let before = -1;
-    let at = subtable.heads.find(key);
+    let at = subtable.heads.find(hash);
     while (entries[2 * at] !== rule) {
       before = at;
       at = entries[2 * at + 1]!;
     }
     const after = entries[2 * at + 1]!;
     if (before !== -1) entries[2 * before + 1] = after;
-    else if (after !== -1) subtable.heads.set(key, after);
-    else subtable.heads.delete(key);
+    else if (after !== -1) subtable.heads.set(hash, after);
+    else subtable.heads.delete(hash);
     subtable.ruleCount--;
     entries[2 * at + 1] = this.#freeEntry;
     this.#freeEntry = at;

@@ -58,7 +58,11 @@ export function planReport(table: CompiledTable, chain: CompiledChain): PlanRepo
     return { ruleIndex: table.indexOf(chain, rule), tests: steps.map(describe) };
   });
   const hashed = chain.count - residual.length;
-  const partlyHashed = table.rulesOf(chain).filter((rule) => store.level(rule) >= 0 && !store.isEmpty(rule)).length;
+  const root = new Shape([], []);
+  const isPartly = (rule: number): boolean =>
+    store.level(rule) >= 0 &&
+    placementAt(store.lowering.steps(store.model(rule)), store.level(rule), root)!.rest.length > 0;
+  const partlyHashed = table.rulesOf(chain).filter(isPartly).length;
   return {
     ...head,
     plan: 'hashed',

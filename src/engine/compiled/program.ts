@@ -1,6 +1,7 @@
 /**
  * Steps as words behind a rule's record (rule-store.ts has the loop that runs them).
- * Layout of a step: op | slot << 8 | count << 16, then its operands; a program ends with OP_END, the empty one has no words.
+ * Layout of a step: op | slot << 8 | count << 16, then its operands; a program ends with OP_END, the empty one has no
+ * words. Programs are kept short for the cache's sake: in large tables most of what a rule costs is fetching it.
  */
 import { assertNever } from '../../base/assert.js';
 import type { Step } from './lower.js';
@@ -22,6 +23,10 @@ export const OP_CALL = 8;
 /** The same for a match with state in the rule: bound anew after every change of its table. */
 export const OP_CALL_STATEFUL = 9;
 export const OP_NEVER = 10;
+/** The whole field: value */
+export const OP_IS = 11;
+/** The whole field, and a value that fits where `count` stands */
+export const OP_IS_SMALL = 12;
 
 /**
  * Writes the program of these steps to the front of `out` and returns how many words it has; `places` has the place of
@@ -38,8 +43,21 @@ export function encodeSteps(steps: readonly Step[], places: readonly number[], o
 function encodeStep(step: Step, places: readonly number[], out: number[], at: number): number {
   switch (step.kind) {
     case 'equal':
+      if (step.mask === -1 && step.value >= 0 && step.value <= 0xffff) {
+        out[at] = OP_IS_SMALL | (step.slot << 8) | (step.value << 16);
+        return at + 1;
+      }
+      if (step.mask === -1) {
+        out[at] = OP_IS | (step.slot << 8);
+        out[at + 1] = step.value;
+        return at + 2;
+      }
+      out[at] = OP_EQUAL | (step.slot << 8);
+      out[at + 1] = step.mask;
+      out[at + 2] = step.value;
+      return at + 3;
     case 'unequal':
-      out[at] = (step.kind === 'equal' ? OP_EQUAL : OP_UNEQUAL) | (step.slot << 8);
+      out[at] = OP_UNEQUAL | (step.slot << 8);
       out[at + 1] = step.mask;
       out[at + 2] = step.value;
       return at + 3;

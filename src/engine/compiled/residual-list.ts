@@ -67,11 +67,14 @@ export class ResidualList {
   #late: Int32Array = new Int32Array(0);
   lateCount = 0;
   count: number;
+  /** No rule in here has a lower label; Infinity: there is none. It may lie below the lowest after removals. */
+  firstLabel: number;
 
   constructor(store: RuleStore, rules: readonly number[], steps: readonly (readonly Step[])[]) {
     this.#store = store;
     this.#rules = Int32Array.from(rules);
     this.count = rules.length;
+    this.firstLabel = rules.length === 0 ? Infinity : store.label(rules[0]!);
     this.#size = rules.length;
     this.#wordCount = (rules.length + 31) >> 5;
     this.#alive = new Int32Array(this.#wordCount);
@@ -135,10 +138,18 @@ export class ResidualList {
     this.#late[at] = rule;
     this.lateCount++;
     this.count++;
+    this.firstLabel = Math.min(this.firstLabel, this.#store.label(rule));
+  }
+
+  /** After labels were dealt anew in the same order. */
+  relabelled(): void {
+    const first = this.list()[0];
+    this.firstLabel = first === undefined ? Infinity : this.#store.label(first);
   }
 
   remove(rule: number): void {
     this.count--;
+    if (this.count === 0) this.firstLabel = Infinity;
     const label = this.#store.label(rule);
     const late = this.#upTo(this.#late, this.lateCount, label) - 1;
     if (late >= 0 && this.#late[late] === rule) {

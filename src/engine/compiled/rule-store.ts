@@ -2,10 +2,15 @@
  * The rules of one table in one array, and the functions that they call. A rule's number is where its record begins;
  * records of a chain lie one behind the other, so that a packet that walks a short chain reads memory in a row.
  *
+ * A chain has a head (HEAD_WORDS) in the same array, made right before its first rules: jumps name the head, which stays
+ * while rules come and go, and who reads it has fetched the first rule.
+ *
  * `label` orders the rules of a chain: a rule put between two others gets a label between theirs, so that inserting
  * into a chain of 50,000 moves nothing. What remembers rules remembers numbers and compares labels.
  */
-import type { BindEnv, MatchFn, MatchUse, TargetFn, TargetUse } from '../../ext/extension.js';
+import { invariant } from '../../base/assert.js';
+import { growInt32 } from '../../base/grow.js';
+import type { BindEnv, MatchFn, MatchUse, TargetExt, TargetFn, TargetUse, WordTargetFn } from '../../ext/extension.js';
 import type { Rule } from '../../ruleset/model.js';
 import type { Packet } from '../../wire/packet.js';
 import type { DeviceNames } from './device-names.js';
@@ -17,6 +22,8 @@ import {
   OP_DEVICE,
   OP_END,
   OP_EQUAL,
+  OP_IS,
+  OP_IS_SMALL,
   OP_NO_RANGES,
   OP_NOT_ADDRESS,
   OP_NOT_DEVICE,
@@ -30,11 +37,18 @@ export const DO_ACCEPT = 1;
 export const DO_DROP = 2;
 export const DO_QUEUE = 3;
 export const DO_RETURN = 4;
-/** `argument` is the chain's number. */
+/** `argument` is the chain's head. */
 export const DO_JUMP = 5;
 export const DO_GOTO = 6;
 /** `argument` is the function's place. */
 export const DO_EXTENSION = 7;
+/** `argument` is where the target's two words lie; the function is one for all of its kind. */
+export const DO_WORDS = 8;
+/** The same before its first packet: whether the words can hold the value is not known yet. */
+export const DO_UNREAD = 9;
+
+/** In a chain's head instead of its first rule: it has a hashed plan. */
+export const HASHED = -2;
 
 /** Results of `passes`. */
 export const FAILED = 0;
@@ -45,26 +59,30 @@ export const HOTDROP = 2;
  * A record, in 32-bit words from the rule's number (which is even: the numbers among them are 64 bits wide):
  *   0 next rule of the chain, or -1
  *   1 action | (level of its key in the chain's hashed plan + 1) << 8 (0: in no subtable)
+ *     | 1 << 16 if it has tests | number of the function for its words << 24
  *   2 argument of the action
- *   3 first of its own places for functions, or -1
- *   4 index of its model
- *   5 words of its program in use | words reserved << 16
- *   6 packets, 8 bytes, 10 label: float64
- *  12 the program that must pass; in a hashed chain without the tests that the key has answered
+ *   3 index of its model, and of what is seldom read
+ *   4 packets, 6 bytes, 8 label: float64
+ *  10 the program that must pass, then the target's words
+ * A head: first rule of the chain, -1 or HASHED; the chain's number.
  */
 const NEXT = 0;
 const ACTION = 1;
 const ARGUMENT = 2;
-const FUNCTIONS = 3;
-const MODEL = 4;
-const PROGRAM_SIZE = 5;
-const PACKETS = 3;
-const BYTES = 4;
-const LABEL = 5;
-const RECORD_WORDS = 12;
+const MODEL = 3;
+const PACKETS = 2;
+const BYTES = 3;
+const LABEL = 4;
+const RECORD_WORDS = 10;
+const HEAD_WORDS = 2;
+const TARGET_WORDS = 2;
+const HAS_TESTS = 1 << 16;
+
+/** Seldom read, by index of the model: first of the rule's own places for functions, or -1; words of the record. */
+const COLD_WORDS = 2;
 
 /** Of a record with a program of two or three tests. */
-const TYPICAL_WORDS = 22;
+const TYPICAL_WORDS = 16;
 /** Words left free for rules that patches bring before the array must grow. */
 const SPARE_WORDS = 1024;
 const NO_PLACES: readonly number[] = [];
@@ -78,6 +96,7 @@ export class RuleStore {
   ints: Int32Array = new Int32Array(SPARE_WORDS);
   floats: Float64Array = new Float64Array(this.ints.buffer);
   #used = 0;
+  #cold: Int32Array = new Int32Array(64);
   readonly #models: (Rule | undefined)[] = [];
   readonly #freeModels: number[] = [];
   /** Numbers of removed rules, by words of the record. */
@@ -88,6 +107,9 @@ export class RuleStore {
   readonly #boundAt: number[] = [];
   /** Places of functions that rules with equal values share, by extension and value as printed. */
   readonly #shared = new Map<string, number>();
+  /** Functions of targets whose values are words. */
+  readonly #wordTargets: WordTargetFn[] = [];
+  readonly #wordTargetOf = new Map<TargetExt, number>();
   readonly #code: number[] = [];
   /** Counts the changes of the table. */
   change = 0;
@@ -107,20 +129,21 @@ export class RuleStore {
     const base = own === 0 ? -1 : this.#reserveFunctions(own);
     const code = this.#code;
     const length = encodeSteps(steps, this.#placesOf(called, base), code);
-    const size = RECORD_WORDS + length + (length & 1);
-    let rule = this.#freeRecords.get(size)?.pop();
-    if (rule === undefined) {
-      rule = this.#used;
-      this.#used += size;
-      if (this.#used > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3);
-    }
+    const { target } = model;
+    const words = target.kind === 'extension' && inWords(target.use) ? TARGET_WORDS : 0;
+    const size = roundUp(RECORD_WORDS + length + words);
+    const rule = this.#room(size);
     const { ints } = this;
     for (let i = rule; i < rule + RECORD_WORDS; i++) ints[i] = 0;
     ints[rule + NEXT] = -1;
-    ints[rule + FUNCTIONS] = base;
-    ints[rule + MODEL] = this.#freeModels.pop() ?? this.#models.length;
-    this.#models[ints[rule + MODEL]!] = model;
-    ints[rule + PROGRAM_SIZE] = length | ((size - RECORD_WORDS) << 16);
+    ints[rule + ACTION] = length === 0 ? 0 : HAS_TESTS;
+    ints[rule + ARGUMENT] = rule + RECORD_WORDS + length; // of its words, if it has any
+    const index = this.#freeModels.pop() ?? this.#models.length;
+    ints[rule + MODEL] = index;
+    this.#models[index] = model;
+    if (COLD_WORDS * index === this.#cold.length) this.#cold = growInt32(this.#cold, COLD_WORDS * (index + 1));
+    this.#cold[COLD_WORDS * index] = base;
+    this.#cold[COLD_WORDS * index + 1] = size;
     for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = code[i]!;
     if (own > 0) this.#bindStateful(called, base);
     return rule;
@@ -129,21 +152,61 @@ export class RuleStore {
   /** Gives back all that the rule holds. */
   remove(rule: number): void {
     const model = this.model(rule);
-    const base = this.ints[rule + FUNCTIONS]!;
-    if (base !== -1) {
-      const own = ownCount(this.lowering.called(model));
-      this.#functions.fill(undefined, base, base + own);
-      pushFree(this.#freeFunctions, own, base);
-    }
     const index = this.ints[rule + MODEL]!;
+    const base = this.#cold[COLD_WORDS * index]!;
+    if (base !== -1) this.#freePlaces(base, ownCount(this.lowering.called(model)));
+    const { target } = model;
+    if (target.kind === 'extension' && inWords(target.use) && this.action(rule) === DO_EXTENSION) {
+      this.#freePlaces(this.argument(rule), 1);
+    }
     this.#models[index] = undefined;
     this.#freeModels.push(index);
-    pushFree(this.#freeRecords, RECORD_WORDS + (this.ints[rule + PROGRAM_SIZE]! >>> 16), rule);
+    pushFree(this.#freeRecords, this.#cold[COLD_WORDS * index + 1]!, rule);
+  }
+
+  #freePlaces(base: number, count: number): void {
+    this.#functions.fill(undefined, base, base + count);
+    pushFree(this.#freeFunctions, count, base);
+  }
+
+  /** The head of the chain with this number, which has no rules yet. */
+  addHead(chain: number): number {
+    const head = this.#room(HEAD_WORDS);
+    this.ints[head] = -1;
+    this.ints[head + 1] = chain;
+    return head;
+  }
+
+  removeHead(head: number): void {
+    pushFree(this.#freeRecords, HEAD_WORDS, head);
+  }
+
+  /** First rule of the chain, -1 if there is none, or HASHED. */
+  start(head: number): number {
+    return this.ints[head]!;
+  }
+  setStart(head: number, start: number): void {
+    this.ints[head] = start;
+  }
+
+  /** Number of the chain that a jump leads to. */
+  chainOf(head: number): number {
+    return this.ints[head + 1]!;
+  }
+
+  #room(size: number): number {
+    const free = this.#freeRecords.get(size)?.pop();
+    if (free !== undefined) return free;
+    const at = this.#used;
+    this.#used += size;
+    if (this.#used > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3);
+    return at;
   }
 
   /** Before a load: makes room for about so many rules. */
   reserve(ruleCount: number): void {
     this.#resize(this.#used + ruleCount * TYPICAL_WORDS + SPARE_WORDS);
+    this.#cold = new Int32Array(COLD_WORDS * (ruleCount + 16));
   }
 
   /** After a load: gives back the room that growing took in advance, but for some. */
@@ -184,11 +247,10 @@ export class RuleStore {
   }
   /** Level of the rule's key in the chain's hashed plan, or -1. */
   level(rule: number): number {
-    return (this.ints[rule + ACTION]! >> 8) - 1;
+    return ((this.ints[rule + ACTION]! >> 8) & 255) - 1;
   }
-  /** True if there is nothing to test. */
-  isEmpty(rule: number): boolean {
-    return (this.ints[rule + PROGRAM_SIZE]! & 0xffff) === 0;
+  setLevel(rule: number, level: number): void {
+    this.ints[rule + ACTION] = (this.ints[rule + ACTION]! & ~0xff00) | ((level + 1) << 8);
   }
   model(rule: number): Rule {
     return this.#models[this.ints[rule + MODEL]!]!;
@@ -206,23 +268,45 @@ export class RuleStore {
     this.floats[at + BYTES]! += size;
   }
 
-  /** Replaces the program by some of the rule's tests and notes the level of its key (-1: none). */
-  setProgram(rule: number, steps: readonly Step[], level: number): void {
-    const { ints } = this;
-    let length = 0;
-    if (steps.length > 0) {
-      const hasCalls = steps.some(({ kind }) => kind === 'call');
-      const places = hasCalls ? this.#places(this.model(rule), ints[rule + FUNCTIONS]!) : NO_PLACES;
-      length = encodeSteps(steps, places, this.#code);
-    }
-    ints[rule + PROGRAM_SIZE] = (ints[rule + PROGRAM_SIZE]! & ~0xffff) | length;
-    for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = this.#code[i]!;
-    ints[rule + ACTION] = (ints[rule + ACTION]! & 255) | ((level + 1) << 8);
+  /** Notes what the rule, whose target is an extension, runs. */
+  setTarget(rule: number, use: TargetUse): void {
+    if (inWords(use)) this.setAction(rule, DO_UNREAD, this.argument(rule));
+    else this.setAction(rule, DO_EXTENSION, this.#places(this.model(rule), this.#base(rule)).at(-1)!);
   }
 
-  /** Place of the function of the rule's target, an extension. */
-  targetPlace(rule: number): number {
-    return this.#places(this.model(rule), this.ints[rule + FUNCTIONS]!).at(-1)!;
+  /** The target of a rule that no packet has met before: its words, or a function if they cannot hold it. */
+  #readTarget(rule: number): void {
+    const { target } = this.model(rule);
+    invariant(target.kind === 'extension', 'a target in words is an extension');
+    const { ext, value } = target.use;
+    const words = ext.words!(value, this.env.family);
+    if (words === undefined) {
+      this.setAction(rule, DO_EXTENSION, this.#reserveFunctions(1));
+      return;
+    }
+    let number = this.#wordTargetOf.get(ext);
+    if (number === undefined) {
+      number = this.#wordTargets.push(ext.bindWords!(this.env)) - 1;
+      this.#wordTargetOf.set(ext, number);
+    }
+    const at = this.argument(rule);
+    this.ints[at] = words[0];
+    this.ints[at + 1] = words[1];
+    this.setAction(rule, DO_WORDS, at);
+    this.ints[rule + ACTION]! |= number << 24;
+  }
+
+  /** Runs the rule's target, an extension. */
+  runTarget(rule: number, packet: Packet): number {
+    if (this.action(rule) === DO_UNREAD) this.#readTarget(rule);
+    if (this.action(rule) === DO_EXTENSION) return this.#targetFunction(rule)(packet);
+    const { ints } = this;
+    const at = ints[rule + ARGUMENT]!;
+    return this.#wordTargets[ints[rule + ACTION]! >>> 24]!(packet, ints[at]!, ints[at + 1]!);
+  }
+
+  #base(rule: number): number {
+    return this.#cold[COLD_WORDS * this.ints[rule + MODEL]!]!;
   }
 
   #reserveFunctions(count: number): number {
@@ -243,7 +327,7 @@ export class RuleStore {
   #placesOf(called: readonly (MatchUse | TargetUse)[], base: number): readonly number[] {
     if (called.length === 0) return NO_PLACES;
     let own = base;
-    return called.map((use) => (isShared(use) ? this.#sharedPlace(use) : own++));
+    return called.map((use) => (isShared(use) ? this.#sharedPlace(use) : ownsPlace(use) ? own++ : -1));
   }
 
   #sharedPlace(use: MatchUse | TargetUse): number {
@@ -260,7 +344,7 @@ export class RuleStore {
   #bindStateful(called: readonly (MatchUse | TargetUse)[], base: number): void {
     let place = base;
     for (const use of called) {
-      if (isShared(use)) continue;
+      if (!ownsPlace(use)) continue;
       if (isStateful(use)) this.#bind(use, place);
       place++;
     }
@@ -285,12 +369,11 @@ export class RuleStore {
   /** The same without the place at hand. */
   matchFunctionOf(rule: number, ordinal: number): MatchFn {
     const use = this.lowering.called(this.model(rule))[ordinal]!;
-    const place = this.#places(this.model(rule), this.ints[rule + FUNCTIONS]!)[ordinal]!;
+    const place = this.#places(this.model(rule), this.#base(rule))[ordinal]!;
     return this.matchFunction(rule, ordinal, place, isStateful(use));
   }
 
-  /** The rule's target, an extension. */
-  targetFunction(rule: number): TargetFn {
+  #targetFunction(rule: number): TargetFn {
     const place = this.ints[rule + ARGUMENT]!;
     let bound = this.#functions[place];
     if (bound === undefined || (this.change !== 0 && this.#boundAt[place]! < this.change)) {
@@ -306,7 +389,7 @@ export class RuleStore {
   passes(rule: number, packet: Packet): number {
     const words = this.ints;
     const f = packet.f;
-    if ((words[rule + PROGRAM_SIZE]! & 0xffff) === 0) return PASSED;
+    if ((words[rule + ACTION]! & HAS_TESTS) === 0) return PASSED;
     let at = rule + RECORD_WORDS;
     for (;;) {
       const word = words[at]!;
@@ -314,6 +397,14 @@ export class RuleStore {
       switch (word & 255) {
         case OP_END:
           return PASSED;
+        case OP_IS_SMALL:
+          if (f[slot] !== word >>> 16) return FAILED;
+          at += 1;
+          break;
+        case OP_IS:
+          if ((f[slot]! | 0) !== words[at + 1]) return FAILED;
+          at += 2;
+          break;
         case OP_EQUAL:
           if ((f[slot]! & words[at + 1]!) !== words[at + 2]) return FAILED;
           at += 3;
@@ -373,19 +464,31 @@ export class RuleStore {
 
   /** Bytes of the arrays; closures of bound functions are not in it. */
   get byteSize(): number {
-    return this.ints.byteLength + 8 * (this.#models.length + 2 * this.#functions.length);
+    return this.ints.byteLength + this.#cold.byteLength + 8 * (this.#models.length + 2 * this.#functions.length);
   }
 }
 
 /** How many of them have a function of the rule's own. */
 function ownCount(called: readonly (MatchUse | TargetUse)[]): number {
   let count = 0;
-  for (const use of called) if (!isShared(use)) count++;
+  for (const use of called) if (ownsPlace(use)) count++;
   return count;
+}
+
+function ownsPlace(use: MatchUse | TargetUse): boolean {
+  return !isShared(use) && !('words' in use.ext);
 }
 
 function isShared(use: MatchUse | TargetUse): boolean {
   return use.ext.shares?.(use.value) === true;
+}
+
+function inWords(use: TargetUse): boolean {
+  return use.ext.words !== undefined;
+}
+
+function roundUp(words: number): number {
+  return words + (words & 1);
 }
 
 function pushFree(free: Map<number, number[]>, size: number, at: number): void {

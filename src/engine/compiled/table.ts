@@ -9,17 +9,7 @@ import type { Counted } from '../counters.js';
 import { DeviceNames } from './device-names.js';
 import { HashedPlan } from './hashed-plan.js';
 import type { Step } from './lower.js';
-import {
-  DO_ACCEPT,
-  DO_DROP,
-  DO_EXTENSION,
-  DO_GOTO,
-  DO_JUMP,
-  DO_NONE,
-  DO_QUEUE,
-  DO_RETURN,
-  RuleStore,
-} from './rule-store.js';
+import { DO_ACCEPT, DO_DROP, DO_GOTO, DO_JUMP, DO_NONE, DO_QUEUE, DO_RETURN, HASHED, RuleStore } from './rule-store.js';
 
 const VERDICT_ACTIONS = { ACCEPT: DO_ACCEPT, DROP: DO_DROP, QUEUE: DO_QUEUE, RETURN: DO_RETURN } as const;
 
@@ -29,13 +19,13 @@ const LINEAR_MAX = 8;
 const ORDERED_FROM = 32;
 /** Distance of labels as first dealt: room for 20 halvings and more between two rules. */
 const LABEL_STEP = 2 ** 20;
-/** In `starts`: the chain has a hashed plan. */
-export const HASHED = -2;
 
 export class CompiledChain {
   readonly name: string;
   /** Jumps name chains by number. */
   readonly number: number;
+  /** What jumps to it name: its place in the rule store; -1 until its rules are being stored. */
+  head = -1;
   policy: Chain['policy'];
   first = -1;
   last = -1;
@@ -73,12 +63,11 @@ export class CompiledTable {
   readonly chains: (CompiledChain | undefined)[] = [];
   /** Base chain by hook. */
   readonly bases: (CompiledChain | undefined)[] = new Array(HOOK_COUNT).fill(undefined);
-  /** By chain number: its first rule, -1 for an empty chain, or HASHED. */
-  starts: Int32Array = new Int32Array(16);
   /** By chain number. */
   readonly plans: (HashedPlan | undefined)[] = [];
   readonly #byName = new Map<string, CompiledChain>();
   readonly #freeNumbers: number[] = [];
+  #isLoading = true;
 
   constructor(table: Table, env: BindEnv) {
     this.name = table.name;
@@ -91,6 +80,7 @@ export class CompiledTable {
     }
     this.store.reserve(ruleCount);
     for (const chain of table.chains.values()) this.#fill(this.chain(chain.name), chain.rules);
+    this.#linkJumps();
     this.store.trim();
   }
 
@@ -105,7 +95,7 @@ export class CompiledTable {
     const number = this.#freeNumbers.pop() ?? this.chains.length;
     const chain = new CompiledChain(model, number);
     this.chains[number] = chain;
-    this.#enlist(chain);
+    this.plans[number] = undefined;
     this.#byName.set(chain.name, chain);
     if (chain.policy !== undefined) {
       const hook = (HOOK_CHAINS as readonly string[]).indexOf(chain.name);
@@ -119,6 +109,7 @@ export class CompiledTable {
     const { store } = this;
     const rules: number[] = [];
     const steps: (readonly Step[])[] = [];
+    chain.head = store.addHead(chain.number);
     for (const model of models) {
       const lowered = store.lowering.steps(model);
       const rule = this.#add(model, lowered);
@@ -134,6 +125,19 @@ export class CompiledTable {
     this.#choosePlan(chain, rules, steps);
   }
 
+  /** During a load rules jump to numbers of chains, as not all heads have their place yet. */
+  #linkJumps(): void {
+    const { store } = this;
+    for (const chain of this.#byName.values()) {
+      for (let rule = chain.first; rule !== -1; rule = store.next(rule)) {
+        const action = store.action(rule);
+        if (action !== DO_JUMP && action !== DO_GOTO) continue;
+        store.setAction(rule, action, this.chains[store.argument(rule)]!.head);
+      }
+    }
+    this.#isLoading = false;
+  }
+
   /** Stores a rule with its action. */
   #add(model: Rule, steps: readonly Step[]): number {
     const { store } = this;
@@ -147,11 +151,13 @@ export class CompiledTable {
         store.setAction(rule, VERDICT_ACTIONS[target.verdict], 0);
         break;
       case 'jump':
-      case 'goto':
-        store.setAction(rule, target.kind === 'jump' ? DO_JUMP : DO_GOTO, this.chain(target.chain).number);
+      case 'goto': {
+        const { number, head } = this.chain(target.chain);
+        store.setAction(rule, target.kind === 'jump' ? DO_JUMP : DO_GOTO, this.#isLoading ? number : head);
         break;
+      }
       case 'extension':
-        store.setAction(rule, DO_EXTENSION, store.targetPlace(rule));
+        store.setTarget(rule, target.use);
     }
     return rule;
   }
@@ -166,8 +172,7 @@ export class CompiledTable {
   /** Notes where a walk through the chain begins. */
   #enlist(chain: CompiledChain): void {
     this.plans[chain.number] = chain.plan;
-    if (chain.number >= this.starts.length) this.starts = growInt32(this.starts, chain.number + 1);
-    this.starts[chain.number] = chain.plan === undefined ? chain.first : HASHED;
+    this.store.setStart(chain.head, chain.plan === undefined ? chain.first : HASHED);
   }
 
   /** One `iptables-restore --noflush` of this table. */
@@ -184,7 +189,8 @@ export class CompiledTable {
 
   #applyOne(change: Change): void {
     if (change.kind === 'add-chain') {
-      this.#addChain({ name: change.chain, policy: undefined, packets: 0n, bytes: 0n, rules: [] });
+      const added = this.#addChain({ name: change.chain, policy: undefined, packets: 0n, bytes: 0n, rules: [] });
+      added.head = this.store.addHead(added.number);
       return;
     }
     const chain = this.chain(change.chain);
@@ -193,6 +199,7 @@ export class CompiledTable {
       case 'remove-chain':
         invariant(chain.policy === undefined, `patch removes base chain ${chain.name}`);
         this.#empty(chain);
+        this.store.removeHead(chain.head);
         this.#byName.delete(chain.name);
         this.chains[chain.number] = undefined;
         this.#freeNumbers.push(chain.number);
@@ -261,14 +268,11 @@ export class CompiledTable {
   #plan(chain: CompiledChain): void {
     const rules = this.rulesOf(chain);
     const { store } = this;
+    for (const rule of rules) store.setLevel(rule, -1);
     this.#choosePlan(
       chain,
       rules,
-      rules.map((rule) => {
-        const steps = store.lowering.steps(store.model(rule));
-        store.setProgram(rule, steps, -1);
-        return steps;
-      }),
+      rules.map((rule) => store.lowering.steps(store.model(rule))),
     );
   }
 
