@@ -9,6 +9,7 @@
  */
 import { growFloat64, growInt32, growUint8, growUint32 } from '../base/grow.js';
 import { IPS_CONFIRMED, IPS_DYING } from '../net/netfilter.js';
+import type { LookupWatch } from './lookup-watch.js';
 import { T_PORTS, T_PROTO, TUPLE_WORDS, tupleZone } from './tuple.js';
 
 const FIRST_CAPACITY = 64;
@@ -17,8 +18,9 @@ const FIRST_BUCKET_COUNT = 64;
 const QUARANTINE = 64;
 /** Kernel: NF_CT_EVICTION_RANGE. */
 const EVICTION_RANGE = 8;
-/** Numbers of `made` for each turn. */
+/** Numbers of `made` for each turn, and for all before the first. */
 const TURN = 65_536;
+const FIRST_TURN = 2 ** 26;
 
 /** What an index called by the table keeps up to date, e.g. the source index of NAT. */
 export interface EntryObserver {
@@ -53,6 +55,9 @@ export class EntryTable {
   nowUs = 0;
   /** Called at insert and remove. */
   observer: EntryObserver | undefined;
+  watch: LookupWatch | undefined;
+  /** Most entries that were handed out at once. */
+  peakCount = 0;
 
   readonly #seed: number;
   #heads: Int32Array = new Int32Array(FIRST_BUCKET_COUNT);
@@ -100,7 +105,7 @@ export class EntryTable {
 
   /** From now on `made` is at least `turn` × TURN: entries of one turn are told by it from those of another. */
   beginTurn(turn: number): void {
-    this.#nextMade = Math.max(this.#nextMade, turn * TURN);
+    this.#nextMade = Math.max(this.#nextMade, FIRST_TURN + turn * TURN);
   }
 
   /** A fresh unconfirmed entry with empty status; its tuples are the caller's to write. */
@@ -114,7 +119,8 @@ export class EntryTable {
       entry = this.#limit++;
       if (entry >= this.#capacity) this.#grow();
     }
-    this.#count++;
+    if (++this.#count > this.peakCount) this.peakCount = this.#count;
+    this.watch?.allocated(this.nowUs);
     this.#used[entry] = 1;
     this.serial[entry] = this.serial[entry]! + 1;
     this.status[entry] = 0;
@@ -149,6 +155,7 @@ export class EntryTable {
     this.#link(entry * 2);
     this.#link(entry * 2 + 1);
     this.#confirmed++;
+    this.watch?.inserted(entry);
     this.observer?.inserted(entry);
   }
 
@@ -169,7 +176,12 @@ export class EntryTable {
    * the way are removed. Per packet: allocates nothing. Kernel: ____nf_conntrack_find().
    */
   find(words: Uint32Array, at: number): number {
-    return this.findNext(words, at, this.#heads[hashTuple(words, at, this.#seed) & this.#mask]!);
+    const node = this.findNext(words, at, this.#heads[hashTuple(words, at, this.#seed) & this.#mask]!);
+    if (this.watch !== undefined) {
+      if (node === -1) this.watch.missed(words, at);
+      else this.watch.found(node >> 1);
+    }
+    return node;
   }
 
   /** As `find`, but only a node of the given direction counts. */

@@ -31,6 +31,7 @@ export class NatSourceIndex implements EntryObserver {
     this.#link(entry);
     this.#listed[entry] = 1;
     this.#count++;
+    this.#table.watch?.listedBySource(entry);
   }
 
   removed(entry: number): void {
@@ -49,6 +50,7 @@ export class NatSourceIndex implements EntryObserver {
    * of the asking connection's original tuple: where zones differ by direction, the original one counts.
    */
   first(words: Uint32Array, at: number, proto: number): number {
+    this.#table.watch?.askedForSource(words, at, proto);
     return this.#from(this.#heads[this.#bucket(words, at, proto)]!, words, at, proto);
   }
 
@@ -68,10 +70,10 @@ export class NatSourceIndex implements EntryObserver {
         tuples[own] === words[at] &&
         tuples[own + 1] === words[at + 1] &&
         tuples[own + 2] === words[at + 2] &&
-        tuples[own + 3] === words[at + 3] &&
-        this.#table.isAlive(entry)
+        tuples[own + 3] === words[at + 3]
       ) {
-        return entry;
+        this.#table.watch?.found(entry);
+        if (this.#table.isAlive(entry)) return entry;
       }
       link = this.#next[entry]!;
     }

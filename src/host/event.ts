@@ -38,13 +38,17 @@ export interface HostEvents {
   delivered?(packet: HostPacket): void;
   /** `cause` only where a table decided. */
   dropped?(packet: HostPacket, place: DropPlace, reason: DropReason, cause: DropCause | undefined): void;
-  /** A step of a hook begins (verdict undefined) and has ended. */
+  /**
+   * A step of a hook begins (verdict undefined) and has ended; `walked`: rules of its table were gone through (the nat table
+   * has its say about a connection's first packet only).
+   */
   step?(
     packet: HostPacket,
     hook: Hook,
     kind: StepKind,
     table: TableName | undefined,
     verdict: number | undefined,
+    walked: boolean,
   ): void;
   /** A routing decision was made: the packet's route, routeType and outDevice are set. */
   routed?(packet: HostPacket): void;

@@ -56,6 +56,8 @@ export class HookRunner {
   reason: DropReason = 'rule';
   readonly #cause: { table: TableName; decision: DropCause['decision'] };
   #hasCause = false;
+  /** The step at hand went through its table's rules. */
+  #walked = false;
   readonly #port: HookPort;
   readonly #tracker: ConntrackTable;
   readonly #events: HostEvents;
@@ -113,10 +115,11 @@ export class HookRunner {
     const trace = this.#events.step;
     for (let i = 0; i < steps.length; i++) {
       const step = steps[i]!;
-      if (trace !== undefined) this.#events.step!(p, hook, step.kind, step.table, undefined);
+      if (trace !== undefined) this.#events.step!(p, hook, step.kind, step.table, undefined, false);
+      this.#walked = false;
       const verdict = this.#step(p, hook, step);
       if (verdict === NF_STOLEN) return NF_STOLEN;
-      if (trace !== undefined) this.#events.step!(p, hook, step.kind, step.table, verdict);
+      if (trace !== undefined) this.#events.step!(p, hook, step.kind, step.table, verdict, this.#walked);
       p.hook = hook;
       if (verdict !== NF_ACCEPT) return NF_DROP;
     }
@@ -152,6 +155,8 @@ export class HookRunner {
 
   #table(engine: Engine, table: TableName, hook: Hook, p: Packet): number {
     const verdict = engine.run(table, hook, p);
+    // Behind the run: answers that it made have walked tables too.
+    this.#walked = true;
     if (verdict === NF_ACCEPT) return NF_ACCEPT;
     this.#hasCause = true;
     this.#cause.table = table;

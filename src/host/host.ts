@@ -8,6 +8,7 @@ import { DEFAULT_HZ, VirtualClock } from '../base/clock.js';
 import type { Diagnostic } from '../base/diagnostic.js';
 import { Rng } from '../base/rng.js';
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
+import type { LookupWatch } from '../conntrack/lookup-watch.js';
 import type { BuildEngine, Engine } from '../engine/engine.js';
 import type { BindEnv } from '../ext/extension.js';
 import type { Family, TableName } from '../net/netfilter.js';
@@ -46,8 +47,17 @@ export interface HostOptions {
   readonly sockets?: Sockets;
   /** Received frames teach hardware addresses, as the ARP exchange before them would have. Default true. */
   readonly learnNeighbours?: boolean;
+  /** Told of what packets touch that others may touch too. */
+  readonly watch?: HostWatch | undefined;
   /** An unknown neighbour gets a made-up hardware address; else its packets wait until it is known, or given up. Default false. */
   readonly assumeNeighbours?: boolean;
+}
+
+/** State of a host that is one for all connections, besides the connection table. */
+export type SharedThing = 'fragments' | 'icmp-limit';
+
+export interface HostWatch extends LookupWatch {
+  uses(thing: SharedThing): void;
 }
 
 export class Host {
@@ -115,6 +125,12 @@ export class Host {
     this.routing4 = pipeline.routing4;
     this.routing6 = pipeline.routing6;
     const { devices, conntrack } = pipeline;
+    const { watch } = options;
+    if (watch !== undefined) {
+      conntrack.entries.watch = watch;
+      pipeline.reassembly.watch = () => watch.uses('fragments');
+      pipeline.icmpLimit.watch = () => watch.uses('icmp-limit');
+    }
     this.diagnostics =
       config.conntrack === undefined ? [] : conntrack.preload({ name: 'conntrack', text: config.conntrack });
     this.services = new Services(

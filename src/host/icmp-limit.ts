@@ -28,6 +28,8 @@ export class IcmpLimit {
   #stamp: number;
   readonly #peers4 = new Map<number, Peer>();
   readonly #peers6 = new Map<string, Peer>();
+  /** Called whenever a limit is asked: one answer leaves less for the next. */
+  watch: (() => void) | undefined;
 
   constructor(clock: Clock, hz: number, rng: Rng, perSecond: number, burst: number) {
     this.#clock = clock;
@@ -45,6 +47,7 @@ export class IcmpLimit {
 
   /** Whether the bucket that all limited messages share has something left. */
   hasCredit(): boolean {
+    this.watch?.();
     if (this.#credit > 0) return true;
     const now = this.#now();
     const delta = Math.min(now - this.#stamp, this.#hz);
@@ -60,6 +63,7 @@ export class IcmpLimit {
 
   /** A message goes out: it takes 0, 1 or 2 from the shared bucket, by lot. */
   takeCredit(): void {
+    this.watch?.();
     this.#credit = Math.max(0, this.#credit - this.#rng.below(3));
   }
 
@@ -119,6 +123,7 @@ export class IcmpLimit {
   }
 
   #peer4(destination: number): Peer {
+    this.watch?.();
     let peer = this.#peers4.get(destination);
     if (peer === undefined) {
       peer = this.#fresh();
@@ -129,6 +134,7 @@ export class IcmpLimit {
   }
 
   #peer6(d: ArrayLike<number>, at: number): Peer {
+    this.watch?.();
     const key = `${d[at]},${d[at + 1]},${d[at + 2]},${d[at + 3]}`;
     let peer = this.#peers6.get(key);
     if (peer === undefined) {

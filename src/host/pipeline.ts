@@ -77,6 +77,7 @@ export class Pipeline {
   readonly answers4: Answers4;
   readonly answers6: Answers6;
   readonly reassembly: Reassembly;
+  readonly icmpLimit: IcmpLimit;
   readonly sender: Sender;
   readonly unresolved: Unresolved;
   /** Packets on lo, in order, that have not come in yet. */
@@ -104,6 +105,7 @@ export class Pipeline {
       this.neighbours.set(devices.indexOf(n.device), n.family, n.address, 0, (mac[0]! << 8) | mac[1]!, low);
     }
     const limit = new IcmpLimit(clock, hz, rng, settings.icmpMessagesPerSecond, settings.icmpBurst);
+    this.icmpLimit = limit;
     const answerPort = this.#answerPort(port);
     const nextId = (): number => rng.u32() & 0xffff || 1;
     this.answers4 = new Answers4(answerPort, this.routing4, devices, settings, limit, nextId);

@@ -94,6 +94,9 @@ export class Reassembly {
     this.#time6Us = time6Ms * 1000;
   }
 
+  /** Called for each fragment that is taken. */
+  watch: (() => void) | undefined;
+
   get isEmpty(): boolean {
     return this.#queues.size === 0;
   }
@@ -103,6 +106,7 @@ export class Reassembly {
    * queued (its bytes are copied) if `refused` is undefined, else of no use.
    */
   gather(packet: HostPacket, gatherer: Gatherer): boolean {
+    this.watch?.();
     this.refused = undefined;
     this.wrongAt = -1;
     this.wrongCode = 0;

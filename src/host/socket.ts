@@ -18,6 +18,17 @@ export class Sockets {
     addresses.add(words === undefined ? '' : addressKey(family, words, 0));
   }
 
+  /** All sockets, as `addAll` takes them. */
+  get bound(): ReadonlyMap<number, ReadonlySet<string>> {
+    return this.#byPort;
+  }
+
+  addAll(bound: ReadonlyMap<number, ReadonlySet<string>>): void {
+    for (const [key, addresses] of bound) {
+      this.#byPort.set(key, new Set([...(this.#byPort.get(key) ?? []), ...addresses]));
+    }
+  }
+
   /** True if a socket takes the packet (a TCP or UDP packet as it stands after INPUT). */
   takes(packet: Packet): boolean {
     const addresses = this.#byPort.get(keyOf(packet.protocol, packet.dstPort));

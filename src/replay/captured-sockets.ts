@@ -11,6 +11,11 @@ import { L4_OK, type Packet } from '../wire/packet.js';
 
 const TCP_RST = 4;
 
+export interface SeenSockets {
+  readonly ports: ReadonlySet<number>;
+  readonly bound: ReadonlyMap<number, ReadonlySet<string>>;
+}
+
 export class CapturedSockets extends Sockets {
   #conntrack: Conntrack | undefined;
   readonly #tuple: TupleView = { address: new Uint32Array(8), protocol: 0, srcPort: 0, dstPort: 0 };
@@ -30,6 +35,16 @@ export class CapturedSockets extends Sockets {
     const key = (packet.protocol << 16) | packet.srcPort;
     this.#seenPorts.add(key);
     this.add(packet.protocol, packet.family, packet.f.slice(Field.Src0, Field.Src0 + 4), packet.srcPort);
+  }
+
+  /** All that the capture has told, as plain data for another host's `take`. */
+  get seen(): SeenSockets {
+    return { ports: this.#seenPorts, bound: this.bound };
+  }
+
+  take(seen: SeenSockets): void {
+    for (const key of seen.ports) this.#seenPorts.add(key);
+    this.addAll(seen.bound);
   }
 
   override takes(packet: Packet): boolean {

@@ -2,7 +2,7 @@
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
 import type { BuildEngine } from '../engine/engine.js';
 import type { HostEvents } from '../host/event.js';
-import { Host } from '../host/host.js';
+import { Host, type HostWatch } from '../host/host.js';
 import type { HostConfig } from '../host/host-config.js';
 import type { RuleSet } from '../ruleset/model.js';
 import { CapturedSockets } from './captured-sockets.js';
@@ -24,6 +24,7 @@ export interface ReplayHostOptions {
   readonly hz?: number | undefined;
   /** Where nothing is known of neighbours (a rule file alone), frames get made-up hardware addresses. */
   readonly assumeNeighbours: boolean;
+  readonly watch?: HostWatch | undefined;
 }
 
 export function makeReplayHost(config: HostConfig, options: ReplayHostOptions): ReplayHost {
@@ -38,6 +39,7 @@ export function makeReplayHost(config: HostConfig, options: ReplayHostOptions): 
     events,
     sockets,
     assumeNeighbours: options.assumeNeighbours,
+    watch: options.watch,
   });
   const { conntrack } = host;
   sockets.attach(conntrack);

@@ -44,10 +44,13 @@ export interface SessionSinks {
 
 /** Told of what the records of one part of a replay touch, so that parts can be shown not to have met (see footprint.ts). */
 export interface SessionWatch {
-  /** What follows is done for the datagrams that wait for more pieces. */
+  /** What follows is done for a record; for the datagrams that wait for more pieces. */
+  beginRecord(): void;
   beginTimers(): void;
   /** A frame of this conversation left, or was captured leaving; undefined: it cannot be told which. */
   wire(key: WireKey | undefined): void;
+  /** Something happened that may concern packets of any part. */
+  cannotTellApart(why: string): void;
 }
 
 /** Connections listed by name; a flood of made-up ones is counted together. */
@@ -159,6 +162,7 @@ export class ReplaySession {
     this.#host.clock.advanceTo(record.timeUs);
     this.#runTimers(capture, record);
     this.#begin(record);
+    this.#watch?.beginRecord();
     this.#beginTurn(2 * this.#number + 1);
     if (frame.capturedEnd < frame.originalEnd) totals.cut++;
     if (this.#source.way === WENT_IN) {
@@ -319,10 +323,16 @@ export class ReplaySession {
       },
       dropped: (packet, place, reason, cause) => this.#onDropped(packet, place, reason, cause),
     };
+    const watch = this.#watch;
+    if (watch !== undefined) {
+      events.held = (_packet, waitsFor) => {
+        if (waitsFor === 'neighbour') watch.cannotTellApart('packets wait for the hardware address of a neighbour');
+      };
+    }
     if (this.#sinks.log !== undefined) events.log = this.#sinks.log.bind(this.#sinks);
     if (this.#sinks.packet !== undefined) {
-      events.step = (packet, _hook, _kind, table, verdict) => {
-        if (packet.origin === 'answer' || table === undefined || verdict === undefined) return;
+      events.step = (packet, _hook, _kind, table, verdict, walked) => {
+        if (packet.origin === 'answer' || table === undefined || verdict === undefined || !walked) return;
         if (this.#host.engine(packet.family)?.decision.chain === undefined) return;
         this.#rules.push(this.#placeOf(packet.family, table));
       };
