@@ -35,7 +35,7 @@ interface StoredRun {
   readonly refused: number;
   readonly freeChoices: number;
   readonly cases: Readonly<Record<string, number>>;
-  readonly extensions: Readonly<Record<string, { cases: number; hit: number }>>;
+  readonly parts: Readonly<Record<string, { cases: number; hit: number }>>;
   readonly features: Readonly<Record<string, number>>;
 }
 
@@ -71,7 +71,7 @@ export function writeEvidence(evidence: Evidence, options: SuiteOptions, totals:
     refused: evidence.refused,
     freeChoices: evidence.selfCheckFreeChoices,
     cases: { IPv4: evidence.cases[4], IPv6: evidence.cases[6] },
-    extensions: Object.fromEntries([...evidence.extensions].sort(([a], [b]) => (a < b ? -1 : 1))),
+    parts: Object.fromEntries(evidence.parts),
     features: Object.fromEntries([...evidence.features].sort(([a], [b]) => (a < b ? -1 : 1))),
   };
   const store = { ...readStore(), [kind]: run };
@@ -111,14 +111,22 @@ function page(store: Partial<Record<Kind, StoredRun>>): string {
   if (traffic !== undefined) {
     lines.push(...runText('Rule sets under traffic', traffic));
     lines.push(
-      'Cases that agreed, by what stood in their rules (`in rules`) and by what a packet met and matched (`matched`):',
+      'Cases that agreed, by what stood in their rules (`in rules`) and by what a packet met and matched (`matched`).',
+      'Every option that chainwalk supports is listed, plain and negated. Some can not match here, on Linux no more than in',
+      'chainwalk: the host has no bridge (`physdev`), and `! --set` of `recent` is never true.',
       '',
     );
     lines.push('| part of a rule | in rules | matched |', '| --- | ---: | ---: |');
-    for (const [name, count] of Object.entries(traffic.extensions)) {
+    for (const [name, count] of Object.entries(traffic.parts)) {
       lines.push(`| \`${name}\` | ${count.cases} | ${count.hit} |`);
     }
-    lines.push('', 'What the cases showed:', '', '| seen | cases |', '| --- | ---: |');
+    lines.push(
+      '',
+      'What the cases showed in their packets, frames, connections:',
+      '',
+      '| seen | cases |',
+      '| --- | ---: |',
+    );
     for (const [name, count] of Object.entries(traffic.features)) lines.push(`| ${name} | ${count} |`);
     lines.push('');
   }

@@ -234,7 +234,7 @@ export async function runSuite(options: SuiteOptions): Promise<number> {
       frames: evidence.frames,
       refused: evidence.refused,
       casesPerSecond: Number(rate.toFixed(1)),
-      extensions: Object.fromEntries([...evidence.extensions].sort()),
+      parts: Object.fromEntries(evidence.parts),
       features: Object.fromEntries([...evidence.features].sort()),
     };
     process.stdout.write(`${JSON.stringify(summary)}\n`);

@@ -67,12 +67,21 @@ const flagList = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom('ALL', 'NONE') },
 );
 
+const sourcePort = fc.oneof(
+  { weight: 9, arbitrary: opt('--sport', portRange) },
+  { weight: 1, arbitrary: opt('--source-port', portRange) },
+);
+const destinationPort = fc.oneof(
+  { weight: 9, arbitrary: opt('--dport', portRange) },
+  { weight: 1, arbitrary: opt('--destination-port', portRange) },
+);
+
 export function tcpMatch(): PartArb {
   return options(
     'tcp',
     false,
-    opt('--sport', portRange),
-    opt('--dport', portRange),
+    sourcePort,
+    destinationPort,
     opt('--tcp-option', fc.constantFrom(2, 3, 4, 8, 5, 254, 1)),
     fc.oneof(
       flag('--syn'),
@@ -81,7 +90,7 @@ export function tcpMatch(): PartArb {
   );
 }
 
-export const portMatch = (name: string) => options(name, false, opt('--sport', portRange), opt('--dport', portRange));
+export const portMatch = (name: string) => options(name, false, sourcePort, destinationPort);
 
 const ICMP_TYPES = {
   4: [
