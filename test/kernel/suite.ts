@@ -116,20 +116,17 @@ class Suite {
     const random = () => rng.u32() / 0x100000000;
     let failure: Failure | undefined;
     const judged = async (record: CaseRecord, again: () => Promise<CaseRecord>) => {
-      let found = await this.#judge(kernel, record);
-      if (found === undefined) return;
-      if (failure === undefined) {
-        // A second opinion before anything is called a difference.
-        const first = found;
-        found = await this.#judge(kernel, await again());
-        if (found === undefined) {
-          this.unstable++;
-          if (!this.#options.json) process.stdout.write(`not the same twice: ${first.differences[0]!.text}\n`);
-          return;
-        }
+      const first = await this.#judge(kernel, record);
+      if (first === undefined) return;
+      // A second opinion before anything is called a difference, or a smaller case the same.
+      const found = await this.#judge(kernel, await again());
+      if (found !== undefined) {
+        failure = found;
+        throw new CaseFailed(found.differences[0]!.text);
       }
-      failure = found;
-      throw new CaseFailed(found.differences[0]!.text);
+      if (failure !== undefined) return;
+      this.unstable++;
+      if (!this.#options.json) process.stdout.write(`not the same twice: ${first.differences[0]!.text}\n`);
     };
     const turn = this.#turns.get(kernel) ?? new Mutex();
     this.#turns.set(kernel, turn);
