@@ -61,12 +61,23 @@ export class ConntrackTable implements Conntrack {
   }
 
   /**
-   * Follows a TCP packet of `length` bytes with ACK alone (or ACK and PSH), its header at `off`, its end at `end`, whose entry and
-   * direction the caller knows, and whose checksum it has verified. False: its connection is not in the state for that, or it does not fit;
-   * then nothing has changed. Allocates nothing.
+   * Follows a TCP packet with ACK alone (or ACK and PSH) whose entry and direction the caller knows, and whose checksum it has verified;
+   * `off`: its header, `seq` and `ack`: signed, sizes in bytes, `length`: of the IP packet. False: its connection is not in the
+   * state for that, or it does not fit; then nothing has changed. Allocates nothing.
    */
-  followAck(ct: number, dir: Direction, view: DataView, off: number, end: number, length: number): boolean {
-    return this.#tracker.tcp.followAck(ct, dir, view, off, end, length);
+  followAck(
+    ct: number,
+    dir: Direction,
+    view: DataView,
+    off: number,
+    seq: number,
+    ack: number,
+    win: number,
+    optionSize: number,
+    dataSize: number,
+    length: number,
+  ): boolean {
+    return this.#tracker.tcp.followAck(ct, dir, view, off, seq, ack, win, optionSize, dataSize, length);
   }
 
   /** The same for a UDP datagram of an assured connection. */

@@ -103,14 +103,72 @@ export function checkWindow(
   if ((flags & TCP_RST) !== 0 && seq === 0 && state === TCP_SYN_SENT) seq = end = w[s + END]!;
 
   const liberal = beLiberal || (w[s + FLAGS]! & FLAG_LIBERAL) !== 0;
+  const { win } = segment;
+  const scaled = (flags & TCP_SYN) !== 0 ? win : win << w[s + SCALE]!;
+  return judge(
+    w,
+    at,
+    dir,
+    seq | 0,
+    ack | 0,
+    sack | 0,
+    end | 0,
+    win,
+    scaled,
+    hasAck,
+    packetClass === CLASS_ACK,
+    liberal,
+  );
+}
+
+/**
+ * `checkWindow` for a segment with ACK alone (or ACK and PSH) of an established connection both sides of which are known. Numbers
+ * of sequence space as signed words; `sack`: its highest SACK edge, else `ack`. Per packet: allocates nothing.
+ */
+export function checkAck(
+  w: Uint32Array,
+  at: number,
+  dir: number,
+  seq: number,
+  ack: number,
+  sack: number,
+  end: number,
+  win: number,
+  beLiberal: boolean,
+): WindowResult {
+  const s = at + dir * SIDE_WORDS;
+  const liberal = beLiberal || (w[s + FLAGS]! & FLAG_LIBERAL) !== 0;
+  return judge(w, at, dir, seq, ack, sack, end, win, win << w[s + SCALE]!, true, true, liberal);
+}
+
+/** Steps d to h. Sequence numbers come signed: unsigned ones would be boxed on the way. */
+function judge(
+  w: Uint32Array,
+  at: number,
+  dir: number,
+  seq: number,
+  ack: number,
+  sack: number,
+  end: number,
+  rawWin: number,
+  win: number,
+  hasAck: boolean,
+  isAckClass: boolean,
+  liberal: boolean,
+): WindowResult {
+  const s = at + dir * SIDE_WORDS;
+  const r = at + (dir ^ 1) * SIDE_WORDS;
+  const sentEnd = w[s + END]! | 0;
+  const maxEnd = w[s + MAXEND]! | 0;
+  const otherEnd = w[r + END]! | 0;
   const receiverWin = w[r + MAXWIN]!;
-  const ackFloor = w[r + END]! - Math.max(w[s + MAXWIN]!, MAX_ACK_WINDOW) - 1;
-  const ackIsSeen = before(sack, w[r + END]! + 1);
-  const isInReceiveWindow = before(w[s + END]! - receiverWin - 1, end);
+  const ackFloor = (otherEnd - Math.max(w[s + MAXWIN]!, MAX_ACK_WINDOW) - 1) | 0;
+  const ackIsSeen = before(sack, otherEnd + 1);
+  const isInReceiveWindow = before(sentEnd - receiverWin - 1, end);
 
   // d
-  if (!before(seq, w[s + MAXEND]! + 1)) {
-    const over = (end - w[s + MAXEND]! + 1) >>> 0;
+  if (!before(seq, maxEnd + 1)) {
+    const over = (end - maxEnd + 1) >>> 0;
     if (receiverWin !== 0 && isInReceiveWindow && before(ackFloor, sack) && over <= receiverWin && ackIsSeen) {
       w[s + END] = end;
       w[s + FLAGS] = w[s + FLAGS]! | FLAG_UNACKED;
@@ -125,10 +183,9 @@ export function checkWindow(
   }
 
   // h
-  const win = (flags & TCP_SYN) !== 0 ? segment.win : segment.win << w[s + SCALE]!;
   const announced = (win + (sack - ack)) >>> 0;
   if (w[s + MAXWIN]! < announced) w[s + MAXWIN] = announced;
-  if (before(w[s + END]!, end)) {
+  if (before(sentEnd, end)) {
     w[s + END] = end;
     w[s + FLAGS] = w[s + FLAGS]! | FLAG_UNACKED;
   }
@@ -136,21 +193,21 @@ export function checkWindow(
     if ((w[s + FLAGS]! & FLAG_MAXACK) === 0) {
       w[s + MAXACK] = ack;
       w[s + FLAGS] = w[s + FLAGS]! | FLAG_MAXACK;
-    } else if (before(w[s + MAXACK]!, ack)) {
+    } else if (before(w[s + MAXACK]! | 0, ack)) {
       w[s + MAXACK] = ack;
     }
   }
-  if (receiverWin !== 0 && before(w[s + MAXEND]!, end)) w[r + MAXWIN] = receiverWin + (end - w[s + MAXEND]!);
-  if (before(w[r + MAXEND]! - 1, sack + win)) w[r + MAXEND] = sack + win + (win === 0 ? 1 : 0);
-  if (ack === w[r + END]) w[r + FLAGS] = w[r + FLAGS]! & ~FLAG_UNACKED;
+  if (receiverWin !== 0 && before(maxEnd, end)) w[r + MAXWIN] = receiverWin + ((end - maxEnd) >>> 0);
+  if (before((w[r + MAXEND]! | 0) - 1, sack + win)) w[r + MAXEND] = sack + win + (win === 0 ? 1 : 0);
+  if (ack === otherEnd) w[r + FLAGS] = w[r + FLAGS]! & ~FLAG_UNACKED;
 
-  if (packetClass === CLASS_ACK) {
+  if (isAckClass) {
     if (
       w[at + LAST_DIR] === dir &&
-      w[at + LAST_SEQ] === seq &&
-      w[at + LAST_ACK] === ack &&
-      w[at + LAST_END] === end &&
-      w[at + LAST_WIN] === segment.win
+      (w[at + LAST_SEQ]! | 0) === seq &&
+      (w[at + LAST_ACK]! | 0) === ack &&
+      (w[at + LAST_END]! | 0) === end &&
+      w[at + LAST_WIN] === rawWin
     ) {
       w[at + RETRANS] = (w[at + RETRANS]! + 1) & 255;
     } else {
@@ -158,7 +215,7 @@ export function checkWindow(
       w[at + LAST_SEQ] = seq;
       w[at + LAST_ACK] = ack;
       w[at + LAST_END] = end;
-      w[at + LAST_WIN] = segment.win;
+      w[at + LAST_WIN] = rawWin;
       w[at + RETRANS] = 0;
     }
   }

@@ -51,9 +51,10 @@ import {
   TCP_INVALID,
   tcpClass,
 } from './tcp-state.js';
-import { before, checkWindow, WINDOW_IGNORE, WINDOW_INVALID } from './tcp-window.js';
+import { before, checkAck, checkWindow, WINDOW_IGNORE, WINDOW_INVALID } from './tcp-window.js';
 
 const { SIDE_WORDS } = R;
+const TCP_HEADER_SIZE = 20;
 /** A remaining lifetime below this is not shortened by invalid packets. */
 const SHORT_LIFE_US = 120_000_000;
 
@@ -165,18 +166,34 @@ export class TcpTracker {
 
   /**
    * `track` for a packet with ACK alone (or ACK and PSH) of a confirmed connection in ESTABLISHED with both sides known: there it comes
-   * down to this. The caller has verified the checksum. False: refused, or not such a connection; then nothing has changed.
+   * down to this. The caller has verified the checksum, and gives what the header says (seq, ack: signed), the sizes of
+   * the options and of the data, and the IP length. False: refused, or not such a connection; then nothing has changed.
    */
-  followAck(ct: number, dir: Direction, view: DataView, off: number, end: number, length: number): boolean {
+  followAck(
+    ct: number,
+    dir: Direction,
+    view: DataView,
+    off: number,
+    seq: number,
+    ack: number,
+    win: number,
+    optionSize: number,
+    dataSize: number,
+    length: number,
+  ): boolean {
     const context = this.#context;
     if (context.table.state[ct] !== TCP_ESTABLISHED) return false;
     const at = this.records.at(ct);
     const w = this.records.words;
     if (w[at + R.MAXWIN] === 0 || w[at + SIDE_WORDS + R.MAXWIN] === 0) return false;
-    const segment = this.#segment;
-    if (!segment.readAt(view, off, end, end)) return false;
-    const liberal = context.settings.tcpBeLiberal;
-    const result = checkWindow(w, at, dir, CLASS_ACK, segment, TCP_ESTABLISHED, liberal);
+    let sack = ack;
+    if (optionSize > 0 && (w[at + (dir ^ 1) * SIDE_WORDS + R.FLAGS]! & R.FLAG_SACK) !== 0) {
+      const segment = this.#segment;
+      const end = off + TCP_HEADER_SIZE + optionSize + dataSize;
+      if (!segment.readAt(view, off, end, end)) return false;
+      sack = segment.highestSack(segment.ack) | 0;
+    }
+    const result = checkAck(w, at, dir, seq, ack, sack, (seq + dataSize) | 0, win, context.settings.tcpBeLiberal);
     if (result === WINDOW_INVALID) return false;
     if (result !== WINDOW_IGNORE) this.#enter(ct, dir, length, at, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
     return true;

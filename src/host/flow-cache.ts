@@ -11,7 +11,7 @@
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
 import type { EntryTable } from '../conntrack/entry-table.js';
 import type { WalkMemo } from '../engine/engine.js';
-import { fold, replaceSum, wordDifference } from '../net/checksum.js';
+import { fold, wordDifference } from '../net/checksum.js';
 import {
   type Direction,
   type Family,
@@ -128,27 +128,27 @@ export class FlowCache {
     const src = view.getUint32(l3Off + 12);
     const dst = view.getUint32(l3Off + 16);
     const addresses = halves(src) + halves(dst);
-    if (fold(addresses + halves(first) + halves(second) + halves(third)) !== 0xffff) return false;
+    if (!isWhole(addresses + halves(first) + halves(second) + halves(third))) return false;
     const protocol = (third >>> 16) & 255;
     const l4Off = l3Off + IP4_SIZE;
     const kind = kindOf(view, protocol, l4Off, end);
     if (kind === 0) return false;
-    const ports = view.getUint32(l4Off);
     const meta = (frame.device << 24) | ((third >>> 24) << 16) | ((first >>> 8) & 0xff00) | kind;
-    const flow = this.#table.find4(meta, ports, src, dst);
+    const flow = this.#table.find4(meta, view.getUint32(l4Off), src, dst);
     if (flow < 0 || !this.#isToMe(frame)) return false;
     const { words } = this.#table;
-    if (length > words[flow + F.MTU]!) return false;
-    const sum = kind === KIND_UDP_BARE ? 0xffff : addresses + protocol + length - IP4_SIZE + sumView(view, l4Off, end);
-    if (fold(sum) !== 0xffff || !this.#follow(words, flow, kind, view, l4Off, end, length)) return false;
+    if (length > words[flow + F.MTU]! || !this.#isAlive(words, flow)) return false;
+    const pseudo = addresses + protocol + length - IP4_SIZE;
+    const follows =
+      kind <= KIND_ACK_PSH
+        ? this.#followTcp(words, flow, view, l4Off, end, length, pseudo)
+        : this.#followUdp(words, flow, kind, view, l4Off, end, length, pseudo);
+    if (!follows) return false;
 
-    view.setUint32(
-      l3Off + 8,
-      ((third & 0xffff0000) - 0x01000000) | replaceSum(third & 0xffff, words[flow + F.IP_CHANGE]!),
-    );
+    const ipSum = changed(third & 0xffff, words[flow + F.IP_CHANGE]!);
+    view.setUint32(l3Off + 8, ((third & 0xffff0000) - 0x01000000) | ipSum);
     view.setUint32(l3Off + 12, words[flow + F.SRC_OUT]!);
     view.setUint32(l3Off + 16, words[flow + F.DST_OUT]!);
-    writePorts(view, l4Off, kind, words, flow);
     this.#leave(frame, memo, words, flow, length, end, 0x0800);
     return true;
   }
@@ -165,19 +165,21 @@ export class FlowCache {
     const protocol = (second >>> 8) & 255;
     const kind = kindOf(view, protocol, l4Off, end);
     if (kind === 0 || kind === KIND_UDP_BARE) return false;
-    const ports = view.getUint32(l4Off);
     const meta = (frame.device << 24) | ((second & 255) << 16) | kind;
-    const flow = this.#table.find6(meta, ports, head, view, l3Off + 8);
+    const flow = this.#table.find6(meta, view.getUint32(l4Off), head, view, l3Off + 8);
     if (flow < 0 || !this.#isToMe(frame)) return false;
     const { words } = this.#table;
     const length = IP6_SIZE + payload;
-    if (length > words[flow + F.MTU]!) return false;
-    if (fold(protocol + payload + sumView(view, l3Off + 8, end)) !== 0xffff) return false;
-    if (!this.#follow(words, flow, kind, view, l4Off, end, length)) return false;
+    if (length > words[flow + F.MTU]! || !this.#isAlive(words, flow)) return false;
+    const pseudo = protocol + payload + sumView(view, l3Off + 8, l4Off);
+    const follows =
+      kind <= KIND_ACK_PSH
+        ? this.#followTcp(words, flow, view, l4Off, end, length, pseudo)
+        : this.#followUdp(words, flow, kind, view, l4Off, end, length, pseudo);
+    if (!follows) return false;
 
     view.setUint8(l3Off + 7, (second & 255) - 1);
     for (let i = 0; i < 8; i++) view.setUint32(l3Off + 8 + (i << 2), words[flow + F.SRC_OUT + i]!);
-    writePorts(view, l4Off, kind, words, flow);
     this.#leave(frame, memo, words, flow, length, end, 0x86dd);
     return true;
   }
@@ -191,8 +193,52 @@ export class FlowCache {
     return view.getUint16(macOff) === device.macHigh && view.getUint32(macOff + 2) === device.macLow;
   }
 
-  /** Tracking, for a packet whose checksum is right. False: the connection is another by now, or the packet does not fit. */
-  #follow(
+  /** The connection is still the one that the flow was noted for. */
+  #isAlive(words: Uint32Array, flow: number): boolean {
+    const entries = this.#entries;
+    const entry = words[flow + F.NODE]! >>> 1;
+    this.#port.conntrack.sync();
+    return (
+      entries.serial[entry] === words[flow + F.SERIAL]! &&
+      entries.status[entry] === words[flow + F.STATUS]! &&
+      entries.mark[entry] === words[flow + F.CT_MARK]! &&
+      entries.nowUs < entries.deadlineUs[entry]!
+    );
+  }
+
+  /** Checksum, tracking, ports. False: the packet does not fit, and nothing has happened. */
+  #followTcp(
+    words: Uint32Array,
+    flow: number,
+    view: DataView,
+    l4Off: number,
+    end: number,
+    length: number,
+    pseudo: number,
+  ): boolean {
+    const ports = view.getInt32(l4Off);
+    const seq = view.getInt32(l4Off + 4);
+    const ack = view.getInt32(l4Off + 8);
+    const fourth = view.getInt32(l4Off + 12);
+    const fifth = view.getInt32(l4Off + 16);
+    const optionSize = ((fourth >>> 28) << 2) - TCP_SIZE;
+    const dataSize = end - l4Off - TCP_SIZE - optionSize;
+    if (optionSize < 0 || dataSize < 0) return false;
+    let sum = pseudo + halves(ports) + halves(seq) + halves(ack) + halves(fourth) + halves(fifth);
+    if (end > l4Off + TCP_SIZE) sum += sumView(view, l4Off + TCP_SIZE, end);
+    if (!isWhole(sum)) return false;
+    const node = words[flow + F.NODE]!;
+    const dir = (node & 1) as Direction; // a node's last bit
+    const { conntrack } = this.#port;
+    const win = fourth & 0xffff;
+    if (!conntrack.followAck(node >>> 1, dir, view, l4Off, seq, ack, win, optionSize, dataSize, length)) return false;
+    view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
+    view.setUint16(l4Off + 16, changed(fifth >>> 16, words[flow + F.L4_CHANGE]!));
+    return true;
+  }
+
+  /** The same of a datagram. */
+  #followUdp(
     words: Uint32Array,
     flow: number,
     kind: number,
@@ -200,18 +246,13 @@ export class FlowCache {
     l4Off: number,
     end: number,
     length: number,
+    pseudo: number,
   ): boolean {
-    const entries = this.#entries;
-    const { conntrack } = this.#port;
+    if (kind === KIND_UDP && !isWhole(pseudo + sumView(view, l4Off, end))) return false;
     const node = words[flow + F.NODE]!;
-    const entry = node >>> 1;
-    conntrack.sync();
-    if (entries.serial[entry] !== words[flow + F.SERIAL]! || entries.status[entry] !== words[flow + F.STATUS]!)
-      return false;
-    if (entries.nowUs >= entries.deadlineUs[entry]! || entries.mark[entry] !== words[flow + F.CT_MARK]!) return false;
-    const dir = (node & 1) as Direction; // a node's last bit
-    if (kind <= KIND_ACK_PSH) return conntrack.followAck(entry, dir, view, l4Off, end, length);
-    conntrack.followUdp(entry, dir, length);
+    this.#port.conntrack.followUdp(node >>> 1, (node & 1) as Direction, length); // a node's last bit
+    view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
+    view.setUint16(l4Off + 6, replaceTransportSum(view.getUint16(l4Off + 6), words[flow + F.L4_CHANGE]!, kind));
     return true;
   }
 
@@ -321,10 +362,10 @@ export class FlowCache {
     for (let i = 0; i < 8; i++) addresses += changeOf(key[F.SRC + i]!, f[Field.Src0 + i]!);
     const protocol = f[Field.Protocol]!;
     const ttl = this.#pendingTtl;
-    const ipChange = addresses + changeOf((ttl << 8) | protocol, ((ttl - 1) << 8) | protocol);
-    const l4Change = addresses + changeOf(key[F.PORTS]!, ports);
+    const ipChange = fold(addresses + changeOf((ttl << 8) | protocol, ((ttl - 1) << 8) | protocol));
+    const l4Change = fold(addresses + changeOf(key[F.PORTS]!, ports));
     // A target may have changed more than a flow can tell; then the sums do not come out.
-    if (p.family === 4 && replaceSum(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return;
+    if (p.family === 4 && changed(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return;
     const l4Sum = view.getUint16(l4Off + checksumOffset(kind));
     if (replaceTransportSum(this.#pendingL4Sum, l4Change, kind) !== l4Sum) return;
     const flow = this.#table.put(key);
@@ -365,14 +406,19 @@ function checksumOffset(kind: number): number {
 /** The transport's checksum after its sum grew; UDP's is never 0 but where there is none. */
 function replaceTransportSum(checksum: number, change: number, kind: number): number {
   if (kind === KIND_UDP_BARE) return 0;
-  const replaced = replaceSum(checksum, change);
+  const replaced = changed(checksum, change);
   return replaced === 0 && kind === KIND_UDP && change !== 0 ? 0xffff : replaced;
 }
 
-function writePorts(view: DataView, l4Off: number, kind: number, words: Uint32Array, flow: number): void {
-  view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
-  const at = l4Off + checksumOffset(kind);
-  view.setUint16(at, replaceTransportSum(view.getUint16(at), words[flow + F.L4_CHANGE]!, kind));
+/** New checksum field after a sum under it grew by `change`, folded (RFC 1624, eq. 3). */
+function changed(checksum: number, change: number): number {
+  const sum = (~checksum & 0xffff) + change;
+  return ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;
+}
+
+/** Whether a sum (above 0) with its checksum in it folds to all ones. */
+function isWhole(sum: number): boolean {
+  return sum % 0xffff === 0;
 }
 
 /** What a sum over a word grows by when it changes; nothing at all if it does not (kernel and mangle.ts leave it alone). */
