@@ -56,6 +56,8 @@ export class HostPacket extends Packet {
   #summed6 = -1;
   /** It waited for the hardware address of its next hop: what becomes of it now was begun at an earlier time. */
   waited = false;
+  /** A piece behind the first of a datagram that is cut. */
+  isLaterPiece = false;
   /** Conntrack gathered it: it may be cut again whatever DF says (skb->ignore_df). */
   mayBeCut = false;
 
@@ -82,6 +84,7 @@ export class HostPacket extends Packet {
     this.piecesHadDf = false;
     this.mayBeCut = false;
     this.waited = false;
+    this.isLaterPiece = false;
     this.#summed6 = -1;
     this.verified = false;
     this.fragmentId = 0;

@@ -253,18 +253,14 @@ export class Host {
     this.conntrack.beginTurn(n);
   }
 
-  /** A neighbour's hardware address (words[at..at+4), first two and last four bytes): packets that waited for it go. */
-  learnNeighbour(device: number, family: Family, words: ArrayLike<number>, high: number, low: number): void {
-    this.#enter();
-    this.#learning?.learn(device, family, words, 0, high, low);
-    this.#leave();
+  /** A neighbour's hardware address (words[at..at+4), first two and last four bytes): packets that waited for it go. True: it is new. */
+  learnNeighbour(device: number, family: Family, words: ArrayLike<number>, high: number, low: number): boolean {
+    return this.#learning?.learn(device, family, words, 0, high, low) ?? false;
   }
 
-  /** The host was seen to send a frame: its link header shows the hardware address of the next hop. */
-  sawSent(frame: InFrame): void {
-    this.#enter();
-    this.#learning?.fromSent(frame);
-    this.#leave();
+  /** The host was seen to send a frame: its link header shows the hardware address of the next hop. True: something new. */
+  learnFromSent(frame: InFrame): boolean {
+    return this.#learning?.fromSent(frame) ?? false;
   }
 
   /** Until when packets wait for a neighbour, µs since the epoch; undefined: none does. */

@@ -3,7 +3,6 @@
  * emulator takes any received frame for it: its sender has asked for the host's address before, or was asked.
  * Differs: what is known stays; the kernel follows a neighbour that changes its address.
  */
-import { PACKET_HOST } from '../net/netfilter.js';
 import { Field } from '../wire/field.js';
 import type { Device } from './device.js';
 import type { InFrame } from './event.js';
@@ -33,29 +32,30 @@ export class NeighbourLearning {
     return true;
   }
 
-  /** A frame that the host was seen to send shows the hardware address of the next hop towards its destination. */
-  fromSent(frame: InFrame): void {
+  /** A frame that the host was seen to send shows the hardware address of the next hop towards its destination. True: it was not known. */
+  fromSent(frame: InFrame): boolean {
     const { view, macOff, l3Off, family } = frame;
     const device = this.#pipeline.devices.at(frame.device);
-    if (device === undefined || !device.hasEthernet || macOff < 0 || frame.pktType > PACKET_HOST) return;
-    if ((view.getUint8(macOff) & 1) !== 0 || frame.capturedEnd < l3Off + (family === 4 ? 20 : 40)) return;
+    if (device === undefined || !device.hasEthernet || macOff < 0) return false;
+    if ((view.getUint8(macOff) & 1) !== 0 || frame.capturedEnd < l3Off + (family === 4 ? 20 : 40)) return false;
     const words = this.#destination;
     if (family === 4) words[0] = view.getUint32(l3Off + 16);
     else for (let i = 0; i < 4; i++) words[i] = view.getUint32(l3Off + 24 + 4 * i);
     const path = this.#pathTo(family, words, 0);
-    if (path === undefined || path.device !== device.index) return;
+    if (path === undefined || path.device !== device.index) return false;
     const high = view.getUint16(macOff);
     const low = view.getUint32(macOff + 2);
-    if (path.gatewayFamily === 0) this.learn(device.index, family, words, 0, high, low);
-    else this.learn(device.index, path.gatewayFamily, path.gateway, 0, high, low);
+    if (path.gatewayFamily === 0) return this.learn(device.index, family, words, 0, high, low);
+    return this.learn(device.index, path.gatewayFamily, path.gateway, 0, high, low);
   }
 
-  /** An address unknown till now; packets that waited for it go. */
-  learn(device: number, family: 4 | 6, words: ArrayLike<number>, at: number, high: number, low: number): void {
+  /** An address, if it is unknown till now; packets that waited for it go. True: it was. */
+  learn(device: number, family: 4 | 6, words: ArrayLike<number>, at: number, high: number, low: number): boolean {
     const { neighbours, unresolved } = this.#pipeline;
-    if (neighbours.find(device, family, words, at)) return;
+    if (neighbours.find(device, family, words, at)) return false;
     neighbours.set(device, family, words, at, high, low);
     if (!unresolved.isEmpty) unresolved.release(device, family, words, at);
+    return true;
   }
 
   #pathTo(family: 4 | 6, words: ArrayLike<number>, at: number): RoutePath | undefined {

@@ -134,8 +134,12 @@ export class Sender {
 
   #cut(p: HostPacket, limit: number, take: TakePiece): void {
     const scratch = this.#pool.acquire();
-    if (p.family === 4) cut4(p, limit, scratch, take);
-    else cut6(p, limit, p.fragmentId === 0 ? this.#port.nextFragmentId() : p.fragmentId, scratch, take);
+    const takeNext: TakePiece = (piece) => {
+      take(piece);
+      piece.isLaterPiece = true;
+    };
+    if (p.family === 4) cut4(p, limit, scratch, takeNext);
+    else cut6(p, limit, p.fragmentId === 0 ? this.#port.nextFragmentId() : p.fragmentId, scratch, takeNext);
     this.#pool.release(scratch);
   }
 

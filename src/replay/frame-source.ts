@@ -24,6 +24,22 @@ export interface DirectionChoice {
   readonly local: boolean;
 }
 
+/** What an ARP packet that came in tells: the neighbour that sent it. */
+export interface ArpSender {
+  /** Device index; 0: it tells nothing. */
+  device: number;
+  /** IPv4 address, in the first word. */
+  readonly address: Uint32Array;
+  /** First two and last four bytes of the hardware address. */
+  macHigh: number;
+  macLow: number;
+}
+
+const ARP_SIZE = 28;
+/** Hardware type Ethernet, protocol IPv4; sizes of their addresses. */
+const ARP_KIND = 0x0001_0800;
+const ARP_SIZES = 0x0604;
+
 /** Reasons for which a record is passed over. */
 export const SKIP_ARP = 'ARP';
 export const SKIP_NOT_IP = 'not IP';
@@ -47,6 +63,8 @@ export class FrameSource {
     pktType: -1,
     offloaded: false,
   };
+  /** Of the last record, if it was passed over as ARP. */
+  readonly arp: ArpSender = { device: 0, address: new Uint32Array(4), macHigh: 0, macLow: 0 };
   way: Way = WENT_IN;
   isLoopback = false;
   readonly assumptions = new Set<string>();
@@ -80,16 +98,14 @@ export class FrameSource {
     const link = this.#link;
     const fault = locatePacket(record.linkType, record.view, record.off, record.capturedSize, link);
     if (fault !== undefined) return fault === 'not-ip' ? SKIP_NOT_IP : SKIP_LINK;
-    if (link.protocol === ETH_P_ARP) return SKIP_ARP;
-    if (link.protocol !== ETH_P_IP && link.protocol !== ETH_P_IPV6) return SKIP_NOT_IP;
-    let device = this.#deviceOf(capture, record, link);
-    if (device <= 0) return SKIP_NO_DEVICE;
-    if (link.vlanCount > 0) {
-      device = this.#vlanDevice(device, link);
-      if (device <= 0) return SKIP_VLAN;
+    if (link.protocol === ETH_P_ARP) {
+      this.#takeArp(capture, record);
+      return SKIP_ARP;
     }
+    if (link.protocol !== ETH_P_IP && link.protocol !== ETH_P_IPV6) return SKIP_NOT_IP;
+    const device = this.#locate(capture, record, link);
+    if (typeof device === 'string') return device;
     const config = this.#config.devices[device - 1]!;
-    if (config.master !== undefined && this.#byName.has(config.master)) return SKIP_PORT;
     this.isLoopback = config.kind === 'loopback';
     frame.bytes = record.bytes;
     frame.view = record.view;
@@ -106,6 +122,38 @@ export class FrameSource {
     this.way = this.#choice.inDevices.has(config.name) ? WENT_IN : wayOf(record, link, config.mac);
     if (this.#choice.local && !tellsWay(record, link)) this.way = WENT_OUT;
     return undefined;
+  }
+
+  /** The device of a record, or why it has none. */
+  #locate(capture: number, record: CaptureRecord, link: LinkLayer): number | string {
+    let device = this.#deviceOf(capture, record, link);
+    if (device <= 0) return SKIP_NO_DEVICE;
+    if (link.vlanCount > 0) {
+      device = this.#vlanDevice(device, link);
+      if (device <= 0) return SKIP_VLAN;
+    }
+    const { master } = this.#config.devices[device - 1]!;
+    return master !== undefined && this.#byName.has(master) ? SKIP_PORT : device;
+  }
+
+  /** Kernel: arp_process(): whoever asks or answers tells its own address. */
+  #takeArp(capture: number, record: CaptureRecord): void {
+    const { arp } = this;
+    const link = this.#link;
+    const { view } = record;
+    const at = link.l3Off;
+    arp.device = 0;
+    if (record.off + record.capturedSize < at + ARP_SIZE) return;
+    if (view.getUint32(at) !== ARP_KIND || view.getUint16(at + 4) !== ARP_SIZES) return;
+    const device = this.#locate(capture, record, link);
+    if (typeof device === 'string') return;
+    const { mac } = this.#config.devices[device - 1]!;
+    const sender = view.getUint32(at + 14);
+    if (wayOf(record, link, mac) === WENT_OUT || sender === 0 || (view.getUint8(at + 8) & 1) !== 0) return;
+    arp.device = device;
+    arp.address[0] = sender;
+    arp.macHigh = view.getUint16(at + 8);
+    arp.macLow = view.getUint32(at + 10);
   }
 
   #deviceOf(capture: number, record: CaptureRecord, link: LinkLayer): number {

@@ -22,7 +22,7 @@ import type { CapturedSockets } from './captured-sockets.js';
 import { describeAddress, describeCtState, describeEndpoint, describePacket, describeTuple } from './describe.js';
 import { WENT_IN, WENT_OUT } from './direction.js';
 import { type FrameKeys, keysOf } from './frame-key.js';
-import { type FrameSource, SKIP_LOOPBACK } from './frame-source.js';
+import { type FrameSource, SKIP_ARP, SKIP_LOOPBACK } from './frame-source.js';
 import { CONFIRMED_EXACTLY, NOT_CONFIRMED, SentLedger } from './ledger.js';
 import { restoreOwnTuple } from './own-tuple.js';
 import type { PacketResult, RecordRole, SentResult } from './packet-result.js';
@@ -92,6 +92,8 @@ export class ReplaySession {
   #mark = 0;
   #connection = '';
   #translated: string | undefined;
+  /** What happens now was due before the record came. */
+  #inTimers = false;
 
   constructor(
     made: ReplayHost,
@@ -144,7 +146,9 @@ export class ReplaySession {
     if (!taken) return;
     this.#host.clock.advanceTo(record.timeUs);
     this.#runTimers(capture, record);
-    if (teaches && this.#source.take(capture, record) === undefined) this.#host.learn(this.#source.frame);
+    if (!teaches) return;
+    this.#begin(record);
+    this.learnFrom(capture, record);
   }
 
   /** Replays one record. Its bytes may be changed. */
@@ -155,6 +159,8 @@ export class ReplaySession {
     totals.captures[capture]!.records++;
     const skipped = this.#source.take(capture, record);
     if (skipped !== undefined) {
+      this.#begin(record);
+      if (skipped === SKIP_ARP) this.#replayArp(capture, record);
       this.#skip(capture, record, skipped);
       return;
     }
@@ -181,6 +187,30 @@ export class ReplaySession {
     this.#replayOutgoing(capture, record);
   }
 
+  /**
+   * What a record shows of neighbours' hardware addresses: the sender of a frame that came in or of an ARP packet, the next
+   * hop of a frame that went out. Packets that waited for them go. True: something new.
+   */
+  learnFrom(capture: number, record: CaptureRecord): boolean {
+    const skipped = this.#source.take(capture, record);
+    const { arp, frame, way } = this.#source;
+    if (skipped === SKIP_ARP && arp.device !== 0) {
+      return this.#host.learnNeighbour(arp.device, 4, arp.address, arp.macHigh, arp.macLow);
+    }
+    if (skipped !== undefined) return false;
+    return way === WENT_OUT ? this.#host.learnFromSent(frame) : this.#host.learn(frame);
+  }
+
+  #replayArp(capture: number, record: CaptureRecord): void {
+    const { arp } = this.#source;
+    if (arp.device === 0) return;
+    this.#host.clock.advanceTo(record.timeUs);
+    this.#runTimers(capture, record);
+    this.#begin(record);
+    this.#beginTurn(2 * this.#number + 1);
+    this.#host.learnNeighbour(arp.device, 4, arp.address, arp.macHigh, arp.macLow);
+  }
+
   #next(record: CaptureRecord): void {
     const { totals } = this;
     this.#number++;
@@ -199,7 +229,9 @@ export class ReplaySession {
     this.#watch?.beginTimers();
     this.#begin(record);
     this.#beginTurn(2 * this.#number);
+    this.#inTimers = true;
     this.#host.runTimers();
+    this.#inTimers = false;
     const reason = this.#reason;
     if (this.#sinks.packet === undefined || reason === '') return;
     const { number, name, time } = this.#stamp(capture, record);
@@ -241,6 +273,8 @@ export class ReplaySession {
       completeTransportChecksum(probe);
     }
     const words = this.#sinks.packet === undefined ? '' : describePacket(probe);
+    // The frame left: whoever it went to was known. Packets that waited for that go first.
+    this.#host.learnFromSent(frame);
     keysOf(probe.bytes, probe.l3Off, probe.end, this.#keys);
     const wire = this.#readWire(this.#wire, probe, probe.end);
     const confirmed = this.#ledger.confirm(frame.device, this.#keys, wire, this.#turn);
@@ -321,6 +355,9 @@ export class ReplaySession {
       delivered: (packet) => {
         if (packet.origin !== 'answer') this.#settle(packet, 'delivered');
       },
+      held: (packet, waitsFor) => {
+        if (packet.origin !== 'answer' && waitsFor === 'neighbour') this.#reason = 'its next hop is not known yet';
+      },
       dropped: (packet, place, reason, cause) => this.#onDropped(packet, place, reason, cause),
     };
     const watch = this.#watch;
@@ -375,9 +412,10 @@ export class ReplaySession {
     }
     const isRejected = reason === 'rule' && this.totals.answers > this.#answersBefore;
     this.#settle(packet, isRejected ? 'rejected' : 'dropped');
-    this.#reason = reason;
+    const isAtHand = !packet.waited || this.#inTimers;
+    if (isAtHand) this.#reason = reason;
     const by = cause === undefined ? undefined : this.#placeOf(packet.family, cause.table, cause);
-    this.#decidedBy = by;
+    if (isAtHand) this.#decidedBy = by;
     const key = by === undefined ? reason : `${packet.family} ${by.table} ${by.chain} ${by.ruleNumber}`;
     const known: DropReason | undefined = this.totals.drops.get(key);
     if (known === undefined) this.totals.drops.set(key, { reason, by, count: 1, firstTurn: this.#turn });
@@ -386,7 +424,12 @@ export class ReplaySession {
 
   /** The packet's fate is known: keeps what is told of it, and counts the connection if it is a new one. */
   #settle(packet: HostPacket, outcome: Outcome): void {
-    this.#outcome = outcome;
+    if (packet.waited) {
+      if (packet.isLaterPiece) return;
+      // An earlier record's packet, which counted as held.
+      this.totals.outcomes.held--;
+      this.totals.outcomes[outcome]++;
+    } else this.#outcome = outcome;
     if (
       packet.ct >= 0 &&
       packet.ctInfo === IP_CT_NEW &&
@@ -394,7 +437,7 @@ export class ReplaySession {
     ) {
       this.#countConnection(packet);
     }
-    if (this.#sinks.packet === undefined) return;
+    if (this.#sinks.packet === undefined || packet.waited) return;
     this.#state = this.#host.isTracking(packet.family) ? packet.f[Field.CtState]! : 0;
     this.#mark = packet.mark;
     if (packet.ct < 0) return;
@@ -451,7 +494,20 @@ export class ReplaySession {
     skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
     if (this.#sinks.packet === undefined) return;
     const { number, name, time } = this.#stamp(capture, record);
-    this.#sinks.packet({ number, capture: name, time, device: '', role: 'skipped', skipped: reason });
+    this.#sinks.packet({
+      number,
+      capture: name,
+      time,
+      device: '',
+      role: 'skipped',
+      skipped: reason,
+      ...this.#sentMeanwhile(),
+    });
+  }
+
+  /** Frames that a record passed over has set off. */
+  #sentMeanwhile(): { sent?: readonly SentResult[] } {
+    return this.#sent.length > 0 ? { sent: this.#sent } : {};
   }
 
   #stamp(capture: number, record: CaptureRecord): { number: number; name: string; time: string } {

@@ -6,8 +6,8 @@ import type { RuleSet } from '../ruleset/model.js';
 export const OUTCOMES = ['forwarded', 'delivered', 'sent', 'rejected', 'dropped', 'held'] as const;
 /**
  * forwarded: left by another (or the same) device; delivered: reached a local socket or the stack; sent: the host's own
- * packet left; rejected: dropped with an answer; dropped: by a rule, a policy or the stack; held: a fragment of a
- * datagram that is not complete yet.
+ * packet left; rejected: dropped with an answer; dropped: by a rule, a policy or the stack; held: waits for the rest of
+ * its datagram, or for the hardware address of its next hop.
  */
 export type Outcome = (typeof OUTCOMES)[number];
 

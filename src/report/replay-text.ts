@@ -93,7 +93,7 @@ export function printReplaySummary(
     ['sent', outcomes.sent, "the host's own"],
     ['rejected', outcomes.rejected, 'dropped with an answer'],
     ['dropped', outcomes.dropped, ''],
-    ['held', outcomes.held, 'fragments of datagrams that are not complete'],
+    ['held', outcomes.held, 'wait for the rest of their datagram, or for a neighbour'],
   ] as const;
   const shownRows = outcomeRows
     .filter(([, count]) => count > 0)

@@ -134,10 +134,14 @@ export class TraceStory implements TraceSink {
         this.#head('', 'routing', `${describeAddress(packet.family, packet.f, Field.Dst0)} ${way}`);
         this.#note({ step: 'routed', way, device: deviceName(packet.outDevice) });
       },
-      held: (packet) => {
-        this.#head('', 'fragments', paint.yellow('waits for the other fragments of its datagram'));
-        this.#note({ step: 'held', packet: describePacket(packet) });
-        this.#end('held: it waits for the other fragments of its datagram');
+      held: (packet, waitsFor) => {
+        this.#flush();
+        const isFragment = waitsFor === 'fragments';
+        const why = isFragment ? 'the other fragments of its datagram' : 'the hardware address of its next hop';
+        this.#head('', isFragment ? 'fragments' : 'neighbour', paint.yellow(`waits for ${why}`));
+        this.#note({ step: 'held', packet: describePacket(packet), waitsFor });
+        const otherwise = isFragment ? '' : '; unanswered, its sender is told that it can not be reached';
+        if (packet.origin !== 'answer') this.#end(`held: it waits for ${why}${otherwise}`);
       },
       answering: (answer) => {
         this.#flush();

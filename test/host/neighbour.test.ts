@@ -221,7 +221,7 @@ describe('a next hop that is told in time', () => {
     bytes.set([2, 0, 0, 0, 0, 0x77, 2, 0, 0, 0, 0, 0x12, 8, 0]);
     bytes.set(ip, 14);
     lab.receive('eth0', udp(CLIENT4, '10.1.0.77'));
-    lab.host.sawSent({
+    lab.host.learnFromSent({
       bytes,
       view: new DataView(bytes.buffer),
       start: 0,
