@@ -1,10 +1,11 @@
 /** The promises that can be measured on this side of the kernel, each with its figure. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CaptureReader } from '../src/capture/reader.js';
+import type { CaptureReader } from '../src/capture/reader.js';
 import { CaptureRecord } from '../src/capture/record.js';
+import { CaptureFile } from '../src/cli/capture-file.js';
 import { compiledEngine } from '../src/engine/compiled/engine.js';
 import { establishedCase, floorCase, pipelineCase } from './contenders.js';
 import { pcapOf } from './frame.js';
@@ -129,10 +130,10 @@ function fastest(times: number, run: () => unknown): number {
   return best;
 }
 
-function inScratch<T>(use: (folder: string) => T): T {
+async function inScratch<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'chainwalk-bench-'));
   try {
-    return use(folder);
+    return await use(folder);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -155,17 +156,25 @@ async function readingBar(): Promise<Bar | undefined> {
     1_700_000_000_000_000,
     10,
   );
-  return inScratch((folder) => {
+  return inScratch(async (folder) => {
     const file = join(folder, 'million.pcap');
     writeFileSync(file, capture);
     const record = new CaptureRecord();
-    const ours = fastest(5, () => {
-      const reader = new CaptureReader(file);
+    const drain = (reader: CaptureReader): number => {
       let count = 0;
-      reader.feed(readFileSync(file));
       while (reader.next(record)) count++;
+      return count;
+    };
+    let ours = Infinity;
+    for (let i = 0; i < 5; i++) {
+      const from = performance.now();
+      const capture = new CaptureFile(file);
+      let count = 0;
+      do count += drain(capture.reader);
+      while (await capture.more());
+      ours = Math.min(ours, performance.now() - from);
       if (count !== MILLION) throw new Error(`bug: ${count} records read`);
-    });
+    }
     const theirs = fastest(5, () => execFileSync('tcpdump', ['-r', file, '-w', '/dev/null'], { stdio: 'ignore' }));
     return {
       what: 'reading a million packets / tcpdump -r FILE -w /dev/null',
