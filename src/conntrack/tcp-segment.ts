@@ -56,9 +56,10 @@ export class TcpSegment {
 
   /**
    * Sets scale and the flags for scaling and SACK of the side at words[at..] from the options of a SYN; of its other flags only
-   * "liberal" stays. Kernel: tcp_options().
+   * "liberal" stays. A SYN without any option leaves all as it was. Kernel: tcp_options().
    */
   synOptions(words: Uint32Array, at: number): void {
+    if (this.#optionOff === this.#optionEnd) return;
     words[at + SCALE] = 0;
     words[at + FLAGS] = words[at + FLAGS]! & FLAG_LIBERAL;
     const view = this.#view!;
