@@ -100,12 +100,10 @@ export interface MatchExt<V = unknown> extends ExtensionBase<V> {
   /** Binds value, environment and fresh per-rule state once, at load. */
   bind(value: V, env: BindEnv): MatchFn;
   /**
-   * Tests equivalent to the match (ANDed), or undefined if it must be called. The engine itself adds what a transport
-   * match insists on (header there, no fragment: hotdrop) from `l4`.
+   * Tests equivalent to the match (ANDed), or undefined if it must be called. Packets without a whole
+   * transport header never meet them: for those the match is called.
    */
   lower?(value: V, family: Family): readonly FieldTest[] | undefined;
-  /** The match insists on the transport header of this protocol: fragments do not match, short headers hotdrop. */
-  readonly l4?: 'tcp' | 'udp' | 'icmp' | 'ports';
 }
 
 export interface TargetExt<V = unknown> extends ExtensionBase<V> {

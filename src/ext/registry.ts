@@ -19,6 +19,7 @@ import { nfacct } from './matches/nfacct.js';
 import { physdev } from './matches/physdev.js';
 import { pkttype } from './matches/pkttype.js';
 import { recent } from './matches/recent.js';
+import { sctp } from './matches/sctp.js';
 import { state } from './matches/state.js';
 import { statistic } from './matches/statistic.js';
 import { tcp } from './matches/tcp.js';
@@ -62,6 +63,7 @@ export const MATCHES: readonly MatchExt[] = [
   physdev,
   pkttype,
   recent,
+  sctp,
   state,
   statistic,
   tcp,

@@ -3,7 +3,7 @@
 export const UNSUPPORTED_MATCHES: ReadonlySet<string> = new Set(
   (
     'ah bpf cgroup cluster connbytes connlabel connlimit cpu dccp devgroup dst ecn esp eui64 frag hashlimit hbh helper ' +
-    'ipcomp ipv6header ipvs l2tp mh osf owner policy quota rateest realm rpfilter rt sctp set socket srh string tcpmss ' +
+    'ipcomp ipv6header ipvs l2tp mh osf owner policy quota rateest realm rpfilter rt set socket srh string tcpmss ' +
     'time u32 udplite'
   ).split(' '),
 );

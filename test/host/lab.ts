@@ -255,12 +255,12 @@ export function describe(ip: Uint8Array): string {
   const { f } = p;
   const print = (at: number) =>
     family === 4 ? printIp4(f[at]!) : printIp6(f[at]!, f[at + 1]!, f[at + 2]!, f[at + 3]!);
-  const names: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp6' };
+  const names: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp6', 132: 'sctp' };
   const proto = names[p.protocol] ?? `proto ${p.protocol}`;
   let detail = '';
   if (p.isFragment) detail = ` frag ${f[Field.FragOff]}${p.moreFragments ? '+' : ''}`;
   else if (p.protocol === 1 || p.protocol === 58) detail = ` ${f[Field.Icmp]! >> 8}/${f[Field.Icmp]! & 255}`;
   else if (p.protocol === 6) detail = ` ${p.srcPort}>${p.dstPort} flags ${f[Field.TcpFlags]}`;
-  else if (p.protocol === 17) detail = ` ${p.srcPort}>${p.dstPort}`;
+  else if (p.protocol === 17 || p.protocol === 132) detail = ` ${p.srcPort}>${p.dstPort}`;
   return `${print(0)} > ${print(4)} ${proto}${detail} ttl ${p.ttl} len ${p.length}`;
 }

@@ -10,7 +10,7 @@ import { rawRules } from '../../src/kube/read-rules.js';
 import type { RuleTexts } from '../../src/kube/rule-text.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import { type Lab, type LabDevice, makeLab, rulesOf } from '../host/lab.js';
-import { ipBytes, SYN, tcpBody, udpBody } from '../support/craft.js';
+import { be16, be32, bytesOf, ipBytes, SYN, tcpBody, udpBody } from '../support/craft.js';
 import { contextOf, NODE_ADDRESSES, type Settings, stateOf } from './fixture.js';
 import type { Traced, TracedPacket } from './trace-packet.js';
 
@@ -75,10 +75,9 @@ export class WholeWay {
     lab.sent.length = 0;
     lab.dropped.length = 0;
     lab.delivered.length = 0;
-    const udp = packet.protocol === 'udp';
     const ports = [this.#sourcePort++, packet.port] as const;
-    const body = udp ? udpBody(...ports, new Uint8Array(4)) : tcpBody({ sport: ports[0], dport: ports[1], flags: SYN });
-    const ip = ipBytes({ src: packet.source, dst: packet.destination, protocol: udp ? 17 : 6, body });
+    const [protocol, body] = firstOf(packet.protocol, ...ports);
+    const ip = ipBytes({ src: packet.source, dst: packet.destination, protocol, body });
     if (NODE_ADDRESSES.includes(packet.source)) lab.send(ip);
     else lab.receive(deviceOf(packet.source), ip);
     const refusal = lab.dropped.find((line) => / filter KUBE-\S+ \d+$/.test(line));
@@ -87,7 +86,7 @@ export class WholeWay {
       const rule = this.#rules.get('filter')!.get(chain!)![Number(index)]!;
       return { end: rule.includes('-j REJECT') ? 'REJECT' : 'DROP' };
     }
-    const left = lab.sent.map((frame) => /^(\S+) (\S+) > (\S+) (?:tcp|udp) \d+>(\d+)/.exec(frame.line));
+    const left = lab.sent.map((frame) => /^(\S+) (\S+) > (\S+) (?:tcp|udp|sctp) \d+>(\d+)/.exec(frame.line));
     const onward = left.find((match) => match !== null && match[1] !== 'lo' && Number(match[4]) !== ports[0]);
     if (!onward) return { end: '' }; // came to the node itself
     const [, , source, address, port] = onward;
@@ -95,6 +94,15 @@ export class WholeWay {
     if (isUntouched) return { end: '' };
     return { end: address!.includes(':') ? `[${address}]:${port}` : `${address}:${port}`, source: source! };
   }
+}
+
+/** Protocol number and first packet of a conversation. */
+function firstOf(protocol: string | undefined, sport: number, dport: number): readonly [number, Uint8Array] {
+  if (protocol === 'udp') return [17, udpBody(sport, dport, new Uint8Array(4))];
+  // INIT: tag, window, streams out and in, first TSN.
+  const init = [1, 0, be16(20), be32(7), be32(65_535), be16(1), be16(1), be32(1)];
+  if (protocol === 'sctp') return [132, bytesOf(be16(sport), be16(dport), be32(0), be32(0), ...init)];
+  return [6, tcpBody({ sport, dport, flags: SYN })];
 }
 
 function deviceOf(source: string): string {

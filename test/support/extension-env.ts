@@ -8,6 +8,9 @@ import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { Field } from '../../src/wire/field.js';
 import { L4_OK, type Packet } from '../../src/wire/packet.js';
 
+/** Matches that insist on a whole transport header; packets without one never meet their lowered tests. */
+const NEED_HEADER: readonly string[] = ['tcp', 'udp', 'icmp', 'icmp6', 'sctp', 'multiport'];
+
 export interface NatCall {
   readonly range: NatRange;
   readonly manip: number;
@@ -139,19 +142,19 @@ export class Bench {
     if (diagnostics.length > 0) throw new Error(`bug: ${rule}: ${diagnostics[0]!.message}`);
     const loaded = ruleSet.tables[0]!.chains.get(chain)!.rules[0]!;
     const matches = loaded.matches.map((use) => ({
+      kind: use.ext.kind,
       fn: use.ext.bind(use.value, this.env()),
       tests: use.ext.lower?.(use.value, this.family),
-      l4: use.ext.l4,
     }));
     const target = loaded.target.kind === 'extension' ? loaded.target.use : undefined;
     const run = target?.ext.bind(target.value, this.env());
     return {
       match(packet) {
         packet.hotdrop = false;
-        for (const { fn, tests, l4 } of matches) {
+        for (const { fn, tests, kind } of matches) {
           const fits = fn(packet);
           if (packet.hotdrop) return 'drop';
-          const whole = l4 === undefined || packet.l4State === L4_OK;
+          const whole = packet.l4State === L4_OK || !NEED_HEADER.includes(kind);
           if (whole && tests !== undefined && tests.every((t) => holds(packet, t)) !== fits)
             throw new Error(`bug: ${rule}: lowered tests differ from the match`);
           if (!fits) return 'no';

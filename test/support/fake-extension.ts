@@ -33,7 +33,6 @@ export function portMatch(slot: FieldSlot, low: number, high: number, invert: bo
         return (p.f[v.slot]! >= v.low && p.f[v.slot]! <= v.high) !== v.invert;
       },
       lower: (v) => (v.low === v.high ? [{ slot: v.slot, mask: 0xffff, value: v.low, invert: v.invert }] : [v]),
-      l4: 'tcp',
     },
     { slot, low, high, invert },
   );
@@ -50,7 +49,6 @@ export function portList(slot: FieldSlot, ranges: readonly { low: number; high: 
         return v.ranges.some(({ low, high }) => p.f[v.slot]! >= low && p.f[v.slot]! <= high) !== v.invert;
       },
       lower: (v) => [{ slot: v.slot, anyOf: v.ranges, invert: v.invert }],
-      l4: 'ports',
     },
     { slot, ranges, invert },
   );

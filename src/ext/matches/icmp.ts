@@ -12,7 +12,6 @@ const ANY_TYPE = 255;
 export const icmp: MatchExt<IcmpTest> = {
   kind: 'icmp',
   families: [4],
-  l4: 'icmp',
   options: [{ name: '--icmp-type', invert: true }],
   parse(given) {
     const option = given.required('--icmp-type');

@@ -10,7 +10,6 @@ export const icmp6: MatchExt<IcmpTest> = {
   kind: 'icmp6',
   aliases: ['icmpv6', 'ipv6-icmp'],
   families: [6],
-  l4: 'icmp',
   options: [{ name: '--icmpv6-type', invert: true }],
   parse(given) {
     const option = given.required('--icmpv6-type');

@@ -57,7 +57,6 @@ function parseList(given: GivenOptions, option: GivenOption): Range[] {
 export const multiport: MatchExt<MultiportMatch> = {
   kind: 'multiport',
   families: [4, 6],
-  l4: 'ports',
   options: [
     { name: '--sports', aliases: ['--source-ports'], invert: true },
     { name: '--dports', aliases: ['--destination-ports'], invert: true },

@@ -65,7 +65,6 @@ function hasOption(packet: Packet, kind: number, from: number, end: number): boo
 export const tcp: MatchExt<TcpMatch> = {
   kind: 'tcp',
   families: [4, 6],
-  l4: 'tcp',
   options: [
     { name: '--sport', aliases: ['--source-port'], invert: true, plain: 'port' },
     { name: '--dport', aliases: ['--destination-port'], invert: true, plain: 'port' },

@@ -22,7 +22,6 @@ export interface UdpMatch {
 export const udp: MatchExt<UdpMatch> = {
   kind: 'udp',
   families: [4, 6],
-  l4: 'udp',
   options: [
     { name: '--sport', aliases: ['--source-port'], invert: true, plain: 'port' },
     { name: '--dport', aliases: ['--destination-port'], invert: true, plain: 'port' },
