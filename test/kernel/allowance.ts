@@ -36,7 +36,7 @@ export const ALLOWANCES: readonly Allowance[] = [
     name: 'port-search',
     what: 'source port or ICMP id from a search with a random start',
     reason:
-      'the emulator is given the start that the kernel drew; which searches happen, their candidates and their end must then give the same port',
+      'the emulator is given the start that the kernel drew; which searches happen, their candidates and their end must then give the same port. Where nothing shows the port any more (its connection is gone, and no frame carried it), some start must make everything else agree',
   },
   {
     name: 'seconds',

@@ -1,6 +1,7 @@
 /** chainwalk as the other host: the same bundle, rules and packets, the same outcome in the same words. */
 import { readFileSync } from 'node:fs';
 import { renderDiagnostic } from '../../src/base/diagnostic.js';
+import { Rng } from '../../src/base/rng.js';
 import type { Source } from '../../src/base/source.js';
 import { printEntries } from '../../src/conntrack/print.js';
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
@@ -13,7 +14,7 @@ import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
-import { distance } from './compare.js';
+import { compare, distance } from './compare.js';
 import { LOCAL, type SentFrame } from './kernel.js';
 import { Searches } from './port-search.js';
 import { LINKS } from './topology.js';
@@ -31,6 +32,8 @@ export const ENGINES = Object.keys(BUILDERS) as EngineName[];
 const NOTHING: HostOutcome = { refusal: undefined, out: [], saved: '', connections: '', log: undefined };
 /** Runs of a case to find where the kernel's port searches started. */
 const MOST_RUNS = 60;
+/** Runs to find starts that leave no trace but in what rules matched. */
+const MOST_TRIALS = 200;
 
 let config: HostConfig | undefined;
 
@@ -89,6 +92,28 @@ export function emulate(record: CaseRecord, engine: EngineName): HostOutcome {
       searches.restore(saved);
       if (++runs >= MOST_RUNS) break;
     }
+  }
+  if (searches.count === 0 || compare(record, best).length === 0) return best;
+  return withHiddenSearches(record, ruleSet, BUILDERS[engine], searches, best);
+}
+
+/** Ports that nothing shows any more may still have decided what rules matched: some start of their searches must do. */
+function withHiddenSearches(
+  record: CaseRecord,
+  ruleSet: RuleSet,
+  buildEngine: BuildEngine,
+  searches: Searches,
+  best: HostOutcome,
+): HostOutcome {
+  const hidden = searches.hidden(record, best);
+  if (hidden.length === 0) return best;
+  const rng = new Rng(1);
+  const saved = searches.save();
+  for (let trial = 0; trial < MOST_TRIALS; trial++) {
+    searches.restore(saved);
+    for (const index of hidden) searches.moveAnywhere(index, rng);
+    const outcome = run(record, ruleSet, buildEngine, searches);
+    if (compare(record, outcome).length === 0) return outcome;
   }
   return best;
 }

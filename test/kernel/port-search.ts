@@ -2,6 +2,7 @@
  * Port searches with a random start: chainwalk is told the start that the kernel drew, read from the kernel's frames and
  * connections. A wrong set of candidates, a search too many or too few, or an unlike end still shows as a difference.
  */
+import type { Rng } from '../../src/base/rng.js';
 import { connectionLine } from './allowance.js';
 import type { CaseRecord, HostOutcome } from './case-record.js';
 import { frameKeys, framesOf } from './compare.js';
@@ -63,6 +64,24 @@ export class Searches {
 
   move(index: number, offset: number): void {
     this.#known[index]!.offset = offset;
+  }
+
+  moveAnywhere(index: number, rng: Rng): void {
+    const search = this.#known[index]!;
+    search.offset = rng.u32() % search.size;
+  }
+
+  /** Searches whose port is in no frame, connection or log line of the outcome. */
+  hidden(record: CaseRecord, outcome: HostOutcome): number[] {
+    const shown = new Set<number>();
+    for (const { bytes } of framesOf(record, outcome)) {
+      for (let at = 34; at + 1 < bytes.length; at += 2) shown.add((bytes[at]! << 8) | bytes[at + 1]!);
+    }
+    const lines = [outcome.connections, ...(outcome.log ?? []).map(([, line]) => line)].join('\n');
+    for (const m of lines.matchAll(/\b(?:sport|dport|id|SPT|DPT|ID)=(\d+)/g)) shown.add(Number(m[1]));
+    return this.#known.flatMap(({ min, size, offset }, index) =>
+      shown.has((min + (offset % size)) & 0xffff) ? [] : [index],
+    );
   }
 }
 
