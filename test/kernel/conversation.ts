@@ -207,7 +207,9 @@ export class Conversation {
         const first = step.kind === 'open' || step.kind === 'answer';
         const tag = first && up ? 0 : 7;
         const head = [...word16(srcPort), ...word16(dstPort), ...word32(tag)];
-        const chunk = first ? init : plain[step.n % plain.length]!;
+        const chunk = first
+          ? init
+          : plain.slice(step.n % plain.length, (step.n % plain.length) + 1 + (step.n % 2)).flat();
         const crc = step.twist === 'badChecksum' ? [1, 2, 3, 4] : crc32c([...head, 0, 0, 0, 0, ...chunk]);
         return { bytes: [...head, ...crc, ...chunk], checksumAt: -1 };
       }

@@ -92,6 +92,30 @@ export function tcpMatch(): PartArb {
 
 export const portMatch = (name: string) => options(name, false, sourcePort, destinationPort);
 
+const CHUNKS = [
+  'INIT',
+  'COOKIE_ECHO',
+  'ABORT',
+  'ABORT:t',
+  'ABORT:T',
+  'SHUTDOWN_COMPLETE:t',
+  'DATA:Be',
+  'HEARTBEAT',
+  'I_DATA:B',
+];
+
+export function sctpMatch(): PartArb {
+  const list = fc.oneof(
+    fc.constantFrom('ALL', 'NONE'),
+    fc.subarray(CHUNKS, { minLength: 1 }).map((l) => l.join(',')),
+  );
+  const chunks = fc
+    .tuple(maybe, fc.constantFrom('any', 'all', 'only'), list)
+    .filter(([, , l]) => l.split(',').filter((word) => word.includes(':')).length <= 4)
+    .map(([n, mode, l]) => `${n ? '! ' : ''}--chunk-types ${mode} ${l}`);
+  return options('sctp', false, sourcePort, destinationPort, chunks);
+}
+
 const ICMP_TYPES = {
   4: [
     '8',

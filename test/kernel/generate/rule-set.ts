@@ -18,6 +18,7 @@ import {
   type Place,
   portMatch,
   ruleAddress,
+  sctpMatch,
   tcpMatch,
 } from './match.js';
 import { arbTarget } from './target.js';
@@ -115,6 +116,7 @@ function protocolPart(place: Place): fc.Arbitrary<ProtocolPart> {
     { weight: 2, arbitrary: asProtocol('udp', none) },
     { weight: 3, arbitrary: asProtocol('udp', portMatch('udp')) },
     { weight: 1, arbitrary: asProtocol('udp', multiportMatch()) },
+    { weight: 1, arbitrary: asProtocol('sctp', sctpMatch()) },
     { weight: 3, arbitrary: asProtocol(icmp, icmpMatch(family)) },
     { weight: 1, arbitrary: asProtocol(icmp, none) },
     {
