@@ -163,12 +163,14 @@ export class RouteReader {
     const gatewayFamily = via === undefined ? family : textOf(via, 'family') === 'inet6' ? 6 : 4;
     const gateway = wordsOfAddress(textOf(via ?? row, via === undefined ? 'gateway' : 'host') ?? '', gatewayFamily);
     const flags = wordsOf(row, 'flags');
+    const weight = numberOf(row, 'weight');
     return [
       {
         device,
         ...(gateway === undefined ? {} : { gateway: { family: gatewayFamily, address: gateway } }),
         onlink: flags.includes('onlink'),
         dead: flags.includes('dead'),
+        ...(weight === undefined || weight < 1 ? {} : { weight }),
       },
     ];
   }

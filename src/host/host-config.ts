@@ -69,6 +69,8 @@ export interface NextHopConfig {
   readonly gateway?: { readonly family: Family; readonly address: Words6 };
   /** Gateway needs no route of its own. */
   readonly onlink: boolean;
+  /** Share of the flows among the route's next hops; default 1. */
+  readonly weight?: number;
   /** Not used: the kernel says `dead`, or `linkdown` with ignore_routes_with_linkdown. */
   readonly dead: boolean;
 }

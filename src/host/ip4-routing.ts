@@ -17,6 +17,7 @@ import {
   RTN_UNREACHABLE,
 } from './host-config.js';
 import type { HostPacket } from './host-packet.js';
+import { MultipathHash, memberFor, type PathGroup } from './multipath.js';
 import { NO_ROUTE, type RoutePath, RouteQuery, RouteTable } from './route.js';
 
 /** What a received packet's routing came to. */
@@ -45,9 +46,14 @@ export class Routing4 {
   readonly #devices: Devices;
   readonly #query = new RouteQuery();
   readonly #back = new RouteQuery();
+  readonly #multipath: MultipathHash;
+  readonly #sourceWords = new Uint32Array(4);
+  readonly #destinationWords = new Uint32Array(4);
 
-  constructor(config: HostConfig, devices: Devices) {
+  /** `seed`: of the choice among several next hops. */
+  constructor(config: HostConfig, devices: Devices, seed: number) {
     this.#devices = devices;
+    this.#multipath = new MultipathHash(4, config.sysctl, seed);
     this.table = new RouteTable(4, config, devices);
   }
 
@@ -81,7 +87,7 @@ export class Routing4 {
     query.inDevice = device.index;
     query.outDevice = 0;
     const found = this.table.lookup(query);
-    const path = this.table.paths[found];
+    let path = this.table.paths[found];
     if (path === undefined || path.type >= RTN_BLACKHOLE) return this.#refused(device, path);
     p.route = found;
     if (path.type === RTN_BROADCAST && !settings.forwardBroadcast) return this.#broadcast(p, device, src);
@@ -93,6 +99,10 @@ export class Routing4 {
     }
     if (!settings.forwarding4) return this.#nothing('forwarding is off');
     if (path.type !== RTN_UNICAST) return this.#nothing('martian destination');
+    if (path.group !== undefined) {
+      p.route = memberFor(path.group, this.#multipath.ofReceived(p));
+      path = this.table.paths[p.route]!;
+    }
     const direct = this.#validateSource(p, device, src, dst, path.device);
     if (direct < 0) return this.#nothing('martian source');
     if (path.device === device.index && direct > 0 && settings.sendRedirects) {
@@ -174,7 +184,8 @@ export class Routing4 {
     const strict = settings.rpFilter !== 0;
     if (path === undefined || path.type >= RTN_BLACKHOLE) return strict ? -1 : 0;
     if (path.type !== RTN_UNICAST && (path.type !== RTN_LOCAL || !settings.acceptLocal)) return -1;
-    if (path.device === device.index || (path.type === RTN_LOCAL && device.isLoopback)) return isDirect(path);
+    const isHere = this.table.memberBy(path, device.index) !== undefined;
+    if (isHere || (path.type === RTN_LOCAL && device.isLoopback)) return isDirect(path);
     if (device.addresses4.length === 0) return strict ? -1 : 0;
     if (settings.rpFilter === 1) return -1;
     query.outDevice = device.index;
@@ -235,8 +246,12 @@ export class Routing4 {
       if (source === 0) this.source = devices.selectAddress4(bound, 0, RT_SCOPE_LINK);
       return this.#leave(p, destination, bound, RTN_UNICAST);
     }
-    const found = this.lookup(destination, source, tos, mark, devices.loopback, bound);
-    const path = this.table.paths[found];
+    let found = this.lookup(destination, source, tos, mark, devices.loopback, bound);
+    let path = this.table.paths[found];
+    if (path?.group !== undefined && bound === 0) {
+      found = this.#ownMember(p, path.group, destination, source);
+      path = this.table.paths[found];
+    }
     if (path === undefined || path.type >= RTN_BLACKHOLE) {
       if (bound === 0) return false;
       // The routing tables are wrong about a device that the sender insists on: the destination is taken to be there.
@@ -252,6 +267,27 @@ export class Routing4 {
       device = path.device;
     }
     return this.#leave(p, destination, device, path.type);
+  }
+
+  /** The next hop that a flow's hash gives; where the source is given, one that would have chosen it goes first. Kernel: fib_select_multipath(). */
+  #ownMember(p: HostPacket, group: PathGroup, destination: number, source: number): number {
+    this.#sourceWords[0] = source;
+    this.#destinationWords[0] = destination;
+    const hash = this.#multipath.ofOwn(p, this.#destinationWords, 0, this.#sourceWords);
+    if (source === 0) return memberFor(group, hash);
+    let best = -1;
+    let found = group.members[0]!;
+    for (let i = 0; i < group.members.length; i++) {
+      const path = this.table.paths[group.members[i]!]!;
+      const gateway = path.gatewayFamily === 4 ? path.gateway[0] : 0;
+      const isOfSource = this.#devices.selectAddress4(path.device, gateway, path.scope) === source;
+      const score = (isOfSource ? 2 : 0) + (hash <= group.bounds[i]! ? 1 : 0);
+      if (score <= best) continue;
+      best = score;
+      found = path.index;
+      if (score === 3) break;
+    }
+    return found;
   }
 
   /** Kernel: fib_result_prefsrc(). */

@@ -18,6 +18,7 @@ import {
 } from './host-config.js';
 import type { HostPacket } from './host-packet.js';
 import { type RouteVerdict, TO_ERROR, TO_FORWARD, TO_LOCAL, TO_NOTHING } from './ip4-routing.js';
+import { MultipathHash, memberFor } from './multipath.js';
 import { NO_ROUTE, type RoutePath, RouteQuery, RouteTable } from './route.js';
 
 /** Codes of ICMPv6 destination unreachable. */
@@ -33,9 +34,12 @@ export class Routing6 {
   readonly #devices: Devices;
   readonly #query = new RouteQuery();
   readonly #forwarding: boolean;
+  readonly #multipath: MultipathHash;
 
-  constructor(config: HostConfig, devices: Devices, forwarding: boolean) {
+  /** `seed`: of the choice among several next hops. */
+  constructor(config: HostConfig, devices: Devices, forwarding: boolean, seed: number) {
     this.#devices = devices;
+    this.#multipath = new MultipathHash(6, config.sysctl, seed);
     this.#forwarding = forwarding;
     this.table = new RouteTable(6, config, devices);
   }
@@ -56,12 +60,13 @@ export class Routing6 {
     }
     const strict = scopeOf6(f, Field.Dst0) === SCOPE_LINK;
     const found = this.#lookup(f, Field.Dst0, f, Field.Src0, f[Field.Mark]!, p.receivedOn, p.receivedOn, strict);
-    const path = this.table.paths[found];
+    let path = this.table.paths[found];
     if (path === undefined) return this.#error('no route', NO_ROUTE_CODE);
     if (path.type === RTN_BLACKHOLE) return this.#nothing('blackhole route');
     if (path.type === RTN_PROHIBIT) return this.#error('prohibit route', PROHIBITED_CODE);
     if (path.type > RTN_BLACKHOLE) return this.#error('unreachable route', NO_ROUTE_CODE);
-    p.route = found;
+    if (path.group !== undefined) path = this.#select(path, this.#multipath.ofReceived(p), p.receivedOn, strict);
+    p.route = path.index;
     p.routeType = path.type;
     if (path.type === RTN_LOCAL || path.type === RTN_ANYCAST) {
       p.outDevice = 0;
@@ -70,6 +75,12 @@ export class Routing6 {
     if (!this.#forwarding) return this.#nothing('forwarding is off');
     p.outDevice = path.device;
     return TO_FORWARD;
+  }
+
+  /** The next hop that a flow's hash gives, unless another device is insisted on. Kernel: fib6_select_path(). */
+  #select(found: RoutePath, hash: number, device: number, strict: boolean): RoutePath {
+    const chosen = this.table.paths[memberFor(found.group!, hash)]!;
+    return strict && device !== 0 && chosen.device !== device ? found : chosen;
   }
 
   /** Groups that every host is in: all nodes, the solicited-node groups of its addresses, and all routers if it is one. */
@@ -172,9 +183,12 @@ export class Routing6 {
     const strict = needStrict || (bound !== 0 && anySource);
     p.route = NO_ROUTE;
     const found = this.#lookup(words, at, this.source, 0, mark, devices.loopback, bound, strict);
-    const path = this.table.paths[found];
+    let path = this.table.paths[found];
     if (path === undefined || path.type >= RTN_BLACKHOLE) return false;
-    p.route = found;
+    if (path.group !== undefined) {
+      path = this.#select(path, this.#multipath.ofOwn(p, words, at, this.source), bound, bound !== 0);
+    }
+    p.route = path.index;
     const local = path.type === RTN_LOCAL || path.type === RTN_ANYCAST;
     // A local route by its own device leaves by lo, like IPv4 (kernel: ip6_rt_get_dev_rcu()).
     p.outDevice = local ? devices.loopback : path.device;

@@ -25,9 +25,9 @@ export class NeighbourLearning {
     if (this.#pipeline.neighbours.find(device.index, p.family, f, Field.Src0)) return false;
     const high = view.getUint16(macOff + 6);
     const low = view.getUint32(macOff + 8);
-    const path = this.#pathTo(p.family, f, Field.Src0);
+    const path = this.#pathTo(p.family, f, Field.Src0, device.index);
     this.learn(device.index, p.family, f, Field.Src0, high, low);
-    if (path === undefined || path.device !== device.index || path.gatewayFamily === 0) return true;
+    if (path === undefined || path.gatewayFamily === 0) return true;
     this.learn(device.index, path.gatewayFamily, path.gateway, 0, high, low);
     return true;
   }
@@ -41,8 +41,8 @@ export class NeighbourLearning {
     const words = this.#destination;
     if (family === 4) words[0] = view.getUint32(l3Off + 16);
     else for (let i = 0; i < 4; i++) words[i] = view.getUint32(l3Off + 24 + 4 * i);
-    const path = this.#pathTo(family, words, 0);
-    if (path === undefined || path.device !== device.index) return false;
+    const path = this.#pathTo(family, words, 0, device.index);
+    if (path === undefined) return false;
     const high = view.getUint16(macOff);
     const low = view.getUint32(macOff + 2);
     if (path.gatewayFamily === 0) return this.learn(device.index, family, words, 0, high, low);
@@ -58,10 +58,15 @@ export class NeighbourLearning {
     return true;
   }
 
-  #pathTo(family: 4 | 6, words: ArrayLike<number>, at: number): RoutePath | undefined {
+  /** The way to an address, if it is by the device, and if it is the only one there. */
+  #pathTo(family: 4 | 6, words: ArrayLike<number>, at: number, device: number): RoutePath | undefined {
     const { routing4, routing6, devices } = this.#pipeline;
-    return family === 4
-      ? routing4.path(routing4.lookup(words[at]!, 0, 0, 0, devices.loopback, 0))
-      : routing6.path(routing6.lookup(words, at, 0));
+    const { table } = family === 4 ? routing4 : routing6;
+    const found =
+      family === 4 ? routing4.lookup(words[at]!, 0, 0, 0, devices.loopback, 0) : routing6.lookup(words, at, 0);
+    const path = table.paths[found];
+    if (path?.group === undefined) return path?.device === device ? path : undefined;
+    const here = path.group.members.filter((index) => table.paths[index]!.device === device);
+    return here.length === 1 ? table.paths[here[0]!] : undefined;
   }
 }

@@ -91,8 +91,8 @@ export class Pipeline {
     this.events = setup.events;
     this.devices = devices;
     this.settings = settings;
-    this.routing4 = new Routing4(config, devices);
-    this.routing6 = new Routing6(config, devices, settings.forwarding6);
+    this.routing4 = new Routing4(config, devices, setup.seed ^ 0x165667b1);
+    this.routing6 = new Routing6(config, devices, settings.forwarding6, setup.seed ^ 0x165667b1);
     this.conntrack = new ConntrackTable({
       clock,
       hz,
@@ -153,9 +153,11 @@ export class Pipeline {
     };
   }
 
-  /** True if the hardware address that the routed packet goes to is known, not assumed. */
+  /** True if the packet's flow goes on to where it goes, by a hardware address that is known, not assumed. */
   knowsNeighbour(p: HostPacket): boolean {
     const path = this.path(p);
+    // The next flow label may lead another way.
+    if (p.family === 6 && path?.group !== undefined) return false;
     const viaGateway = path !== undefined && path.gatewayFamily !== 0;
     return viaGateway
       ? this.neighbours.find(p.outDevice, path.gatewayFamily, path.gateway, 0)

@@ -1,7 +1,7 @@
 /**
  * Routing lookups of one address family: policy rules → tables → longest prefix → a path (route and next hop).
  * Kernel: fib_lookup(), fib_table_lookup() (net/ipv4/fib_trie.c); fib6_rule_lookup(), rt6_select() (net/ipv6).
- * Differs: of several equal next hops the first that is up is taken (the kernel hashes the flow).
+ * Which of several next hops a flow takes is multipath.ts.
  */
 import { maskOf4 } from '../net/ip4.js';
 import { maskOf6, type Words6 } from '../net/ip6.js';
@@ -26,6 +26,7 @@ import {
   RTN_UNREACHABLE,
   type RuleConfig,
 } from './host-config.js';
+import { boundsOf, type PathGroup } from './multipath.js';
 import { PrefixTable } from './prefix-table.js';
 
 /** No table knows the destination (kernel: -ENETUNREACH). */
@@ -55,6 +56,8 @@ export interface RoutePath {
   readonly hopLimit: number;
   /** Every next hop of the route is out of service. */
   readonly dead: boolean;
+  /** The route's next hops, if more than one is in service; a lookup finds the first of them. */
+  readonly group: PathGroup | undefined;
 }
 
 /** What a lookup asks; one reused object per family. Addresses are words[0..4). */
@@ -102,9 +105,14 @@ export class RouteTable {
     this.hasCustomRules = rules.some((rule) => !isDefaultRule(rule));
     const width = family === 4 ? 1 : 4;
     const routes = config.routes.filter((route) => route.family === family);
-    for (const route of routes) this.#addPath(route, devices);
+    // First paths first: they stand where their routes do.
+    const others: RoutePath[] = [];
+    for (const route of routes) this.#addPath(route, devices, routes.length, others);
+    const firstCount = this.paths.length;
+    this.paths.push(...others);
     // In a prefix's list: higher TOS first, then the local table, then the lower metric, then the order given.
     const ordered = this.paths
+      .slice(0, firstCount)
       .map((path, i) => ({ path, i }))
       .sort(
         (a, b) => b.path.tos - a.path.tos || b.path.table - a.path.table || a.path.metric - b.path.metric || a.i - b.i,
@@ -136,12 +144,22 @@ export class RouteTable {
     this.#cacheable = family === 4 && !this.hasCustomRules && this.paths.every((path) => path.tos === 0);
   }
 
-  #addPath(route: RouteConfig, devices: Devices): void {
+  /** `others` takes the paths beyond the first, which are numbered from `othersFrom`. */
+  #addPath(route: RouteConfig, devices: Devices, othersFrom: number, others: RoutePath[]): void {
     // A listed route is in force whatever its device's carrier, unless the kernel calls it dead.
     const usable = (hop: NextHopConfig) => !hop.dead && devices.indexOf(hop.device) !== 0;
-    const hop = route.nextHops.find(usable) ?? route.nextHops[0];
-    this.paths.push({
-      index: this.paths.length,
+    const hops = route.nextHops.filter(usable);
+    const first = { index: this.paths.length, hop: hops[0] ?? route.nextHops[0] };
+    const rest = hops.slice(1).map((hop, i) => ({ index: othersFrom + others.length + i, hop }));
+    const group: PathGroup | undefined =
+      rest.length === 0
+        ? undefined
+        : {
+            members: [first.index, ...rest.map(({ index }) => index)],
+            bounds: boundsOf(hops.map(({ weight }) => weight ?? 1)),
+          };
+    const pathOf = (index: number, hop: NextHopConfig | undefined): RoutePath => ({
+      index,
       type: route.type,
       table: route.table,
       bits: route.bits,
@@ -157,7 +175,17 @@ export class RouteTable {
       hopLimit: route.hopLimit ?? 0,
       // Refusing routes need no next hop; IPv6 hangs them on lo.
       dead: route.type <= RTN_MULTICAST && (hop === undefined || !usable(hop)),
+      group,
     });
+    this.paths.push(pathOf(first.index, first.hop));
+    others.push(...rest.map(({ index, hop }) => pathOf(index, hop)));
+  }
+
+  /** The route's first next hop by the device; undefined: it has none there. Kernel: fib_info_nh_uses_dev(). */
+  memberBy(path: RoutePath, device: number): RoutePath | undefined {
+    if (path.device === device) return path;
+    const found = path.group?.members.find((index) => this.paths[index]!.device === device);
+    return found === undefined ? undefined : this.paths[found];
   }
 
   /**
@@ -228,8 +256,8 @@ export class RouteTable {
     const known = this.paths.findIndex((path) => path.type === type && path.table === 0);
     if (known !== -1) return known;
     const path = { type, table: 0, bits: 0, tos: 0, metric: 0, scope: 0, device: 0, gatewayFamily: 0 } as const;
-    const rest = { gateway: NONE, preferredSource: undefined, source: undefined, mtu: 0, hopLimit: 0, dead: false };
-    this.paths.push({ index: this.paths.length, ...path, ...rest });
+    const rest = { gateway: NONE, preferredSource: undefined, source: undefined, mtu: 0, hopLimit: 0 };
+    this.paths.push({ index: this.paths.length, ...path, ...rest, dead: false, group: undefined });
     return this.paths.length - 1;
   }
 
@@ -246,7 +274,8 @@ export class RouteTable {
         if (path.source !== undefined && !this.#within(query.source, path.source)) continue;
         // Routes that refuse belong to lo in IPv6: where the device is insisted on they do not count.
         const anyDevice = path.type > RTN_MULTICAST && !(this.family === 6 && query.strict);
-        if (outDevice !== 0 && path.device !== outDevice && !anyDevice) {
+        const member = outDevice === 0 ? path : this.memberBy(path, outDevice);
+        if (member === undefined && !anyDevice) {
           // IPv6 prefers the device among routes of one metric, but insists on it only where it must.
           if (this.family === 4 || query.strict) continue;
           if (second === NO_ROUTE) second = path.index;
@@ -254,7 +283,7 @@ export class RouteTable {
         }
         if (second !== NO_ROUTE && path.metric > this.paths[second]!.metric) break;
         if (path.bits <= suppressBits) return NO_ROUTE;
-        return path.index;
+        return (member ?? path).index;
       }
       if (second !== NO_ROUTE) return this.paths[second]!.bits <= suppressBits ? NO_ROUTE : second;
     }
