@@ -46,6 +46,7 @@ export function devicesOf(json: JsonReader): DeviceConfig[] {
       mac: textOf(row, 'link_type') === 'ether' ? macOf(textOf(row, 'address')) : undefined,
       mtu: numberOf(row, 'mtu') ?? 1500,
       up: flags.includes('UP'),
+      ...(flags.includes('NOARP') ? { noArp: true } : {}),
       ...(master === undefined || isVrf(row) ? {} : { master }),
       addresses: rowsOf(row, 'addr_info').flatMap((info) => addressOf(json, info)),
     });

@@ -21,6 +21,7 @@ export class Device {
   readonly macLow: number;
   readonly mtu: number;
   readonly up: boolean;
+  readonly noArp: boolean;
   /** Index of the master, or 0. */
   master = 0;
   readonly addresses4: readonly AddressConfig[];
@@ -38,6 +39,7 @@ export class Device {
     this.macLow = mac === undefined ? 0 : ((mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!) >>> 0;
     this.mtu = config.mtu;
     this.up = config.up;
+    this.noArp = config.noArp ?? false;
     this.addresses4 = config.addresses.filter((a) => a.family === 4);
     this.addresses6 = config.addresses.filter((a) => a.family === 6);
     this.settings = settings;

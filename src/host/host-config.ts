@@ -58,6 +58,8 @@ export interface DeviceConfig {
   /** Bytes of IP packet. */
   readonly mtu: number;
   readonly up: boolean;
+  /** The device asks nobody for hardware addresses (flag NOARP). */
+  readonly noArp?: boolean;
   /** Device whose port this is (bridge, bond, team): its frames are the master's business. */
   readonly master?: string;
   readonly addresses: readonly AddressConfig[];

@@ -214,6 +214,12 @@ export class Sender {
       to[1] = this.#neighbours.macLow;
       return true;
     }
+    // Frames to nobody in particular carry the device's own address (kernel: arp_constructor(), ndisc_constructor()).
+    if (device.noArp) {
+      to[0] = device.macHigh;
+      to[1] = device.macLow;
+      return true;
+    }
     if (!this.#assumeNeighbours) {
       this.#port.hold(p, device, family, words, at);
       return false;

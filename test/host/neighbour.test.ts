@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../src/host/host.js';
 import { icmpBody, ipBytes, udpBody } from '../support/craft.js';
 import { asFragment4 } from '../support/fragment.js';
-import { type Lab, type LabOptions, makeLab, words } from './lab.js';
+import { configOf, type Lab, type LabOptions, makeLab, words } from './lab.js';
 
 const SECOND = 1_000_000;
 
@@ -250,4 +250,15 @@ describe('a next hop that is told in time', () => {
     for (let i = 0; i < 1100; i++) lab.receive('eth0', udp(CLIENT4, `10.1.${1 + (i >> 8)}.${i & 255}`));
     expect(lab.dropped).toHaveLength(1100 - 1024);
   });
+});
+
+it.each([
+  [4, CLIENT4, '10.1.0.77'],
+  [6, CLIENT6, 'fd00:b::77'],
+] as const)('IPv%d: a device without ARP sends to its own hardware address', (_family, src, dst) => {
+  const base = configOf({});
+  const devices = base.devices.map((d) => (d.name === 'eth1' ? { ...d, noArp: true } : d));
+  const lab = router({ config: { devices } });
+  lab.receive('eth0', udp(src, dst));
+  expect(lab.sent.map((f) => [f.device, f.mac])).toEqual([['eth1', '020000000012020000000012']]);
 });
