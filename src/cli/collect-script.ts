@@ -77,10 +77,10 @@ save_rules() {
   fi
 }
 
-# Keys that say how packets are treated; neither per-neighbour timers nor secrets.
+# Keys that say how packets are treated; of neighbours only how they are asked for; no secrets.
 network_sysctls() {
   { sysctl -a 2>/dev/null || true; } | grep '^net\\.\\(ipv4\\|ipv6\\|netfilter\\|bridge\\)\\.' |
-    grep -v '\\.neigh\\.\\|secret\\|tcp_fastopen_key\\|_mem = \\|^net\\.ipv4\\.tcp_available\\|^net\\.ipv4\\.tcp_allowed'
+    grep -v '\\.neigh\\..*\\.\\(anycast\\|base\\|delay\\|gc_\\|interval\\|locktime\\|mcast_re\\|proxy\\|ucast\\|unres_qlen \\)\\|secret\\|tcp_fastopen_key\\|_mem = \\|^net\\.ipv4\\.tcp_available\\|^net\\.ipv4\\.tcp_allowed'
 }
 
 save_rules iptables

@@ -20,7 +20,7 @@ const NODE: Record<string, string> = {
   ipset: 'create a hash:ip family inet hashsize 1024 maxelem 65536\n',
   ip: '[]\n',
   sysctl:
-    'net.ipv4.ip_forward = 1\nnet.ipv6.conf.eth0.stable_secret = 1\nnet.ipv4.neigh.lo.mcast_solicit = 3\nkernel.hostname = x\n',
+    'net.ipv4.ip_forward = 1\nnet.ipv6.conf.eth0.stable_secret = 1\nnet.ipv4.neigh.lo.mcast_solicit = 3\nnet.ipv4.neigh.lo.unres_qlen = 101\nkernel.hostname = x\n',
   conntrack: 'ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2\n',
 };
 
@@ -67,7 +67,7 @@ describe('collect script', () => {
     );
     expect(files['iptables-save']).toBe(RULES);
     expect(files['ip6tables-save']).toContain('-i six');
-    expect(files['sysctl']).toBe('net.ipv4.ip_forward = 1\n');
+    expect(files['sysctl']).toBe('net.ipv4.ip_forward = 1\nnet.ipv4.neigh.lo.mcast_solicit = 3\n');
     expect(files['conntrack']).toBe(NODE['conntrack']!.repeat(2));
     expect(files['time']).toMatch(/^\d{10}(\.\d{9})?\n$/);
     expect(said).not.toContain('failed');
