@@ -24,6 +24,7 @@ import {
   rejectTarget,
   returnTarget,
   traceTarget,
+  wordTarget,
 } from '../support/fake-extension.js';
 
 const SEED = 20261;
@@ -82,6 +83,7 @@ function ruleTarget(chains: readonly string[]): fc.Arbitrary<RuleTarget> {
     fc.constant({ kind: 'none' }),
     fc.constantFrom('ACCEPT', 'DROP', 'RETURN', 'QUEUE').map((verdict) => ({ kind: 'verdict', verdict }) as const),
     fc.nat(3).map((v) => ({ kind: 'extension', use: markTarget(v) })),
+    fc.nat(3).map((v) => ({ kind: 'extension', use: wordTarget(v) })),
     fc.nat(99).map((id) => ({ kind: 'extension', use: logTarget(id) })),
     fc.constant(null).map(() => ({ kind: 'extension', use: returnTarget() })),
     fc.constant(null).map(() => ({ kind: 'extension', use: rejectTarget() })),

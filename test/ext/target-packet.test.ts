@@ -189,6 +189,19 @@ describe('NAT targets hand a range to conntrack', () => {
       { flags: MAP_IPS, minAddress: ip(0x01020304), maxAddress: ip(0x01020304) },
     ],
     [
+      'DNAT --to-destination 200.2.3.4:65535 --random',
+      'PREROUTING',
+      0,
+      1,
+      {
+        flags: MAP_IPS | PROTO | RANDOM,
+        minAddress: ip(0xc8020304),
+        maxAddress: ip(0xc8020304),
+        minPort: 65535,
+        maxPort: 65535,
+      },
+    ],
+    [
       'DNAT --to-destination 1.2.3.4-1.2.3.9 --persistent',
       'OUTPUT',
       3,
@@ -256,8 +269,12 @@ describe('NAT targets hand a range to conntrack', () => {
     const packet = packetOf(tcp());
     packet.ct = 0;
     packet.hook = hook;
-    expect(bench.bind(`-p tcp -j ${target}`, chain).target(packet)).toBe(NF_ACCEPT);
+    const bound = bench.bind(`-p tcp -j ${target}`, chain);
+    expect(bound.target(packet)).toBe(NF_ACCEPT);
     expect(bench.conntrack.nat).toEqual([{ range: { ...any, ...range }, manip, hook }]);
+    if (bound.words === undefined) return;
+    expect(bound.words(packet)).toBe(NF_ACCEPT);
+    expect(bench.conntrack.nat[1]).toEqual(bench.conntrack.nat[0]);
   });
   it('no address to take: dropped', () => {
     for (const [target, chain] of [

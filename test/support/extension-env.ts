@@ -136,7 +136,12 @@ export class Bench {
   bind(
     rule: string,
     chain = 'FORWARD',
-  ): { match(packet: Packet): 'yes' | 'no' | 'drop'; target(packet: Packet): number } {
+  ): {
+    match(packet: Packet): 'yes' | 'no' | 'drop';
+    target(packet: Packet): number;
+    /** The target as two words, if it has them. */
+    words: ((packet: Packet) => number) | undefined;
+  } {
     const text = `*${this.table}\n-A ${chain} ${rule}\nCOMMIT\n`;
     const { ruleSet, diagnostics } = parseRuleSet({ name: 'test.rules', text }, { family: this.family });
     if (diagnostics.length > 0) throw new Error(`bug: ${rule}: ${diagnostics[0]!.message}`);
@@ -148,7 +153,10 @@ export class Bench {
     }));
     const target = loaded.target.kind === 'extension' ? loaded.target.use : undefined;
     const run = target?.ext.bind(target.value, this.env());
+    const words = target?.ext.words?.(target.value, this.family);
+    const runWords = target?.ext.bindWords?.(this.env());
     return {
+      words: words === undefined ? undefined : (packet) => runWords!(packet, words[0], words[1]),
       match(packet) {
         packet.hotdrop = false;
         for (const { fn, tests, kind } of matches) {

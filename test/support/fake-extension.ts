@@ -129,6 +129,24 @@ export function markTarget(value: number): TargetUse {
     { value },
   );
 }
+/** Sets the mark by way of two words, but for odd values: those need a function. */
+export function wordTarget(value: number): TargetUse {
+  return target(
+    {
+      kind: 'MARK',
+      bind: (v) => (p) => {
+        p.mark = v.value;
+        return XT_CONTINUE;
+      },
+      words: (v) => (v.value % 2 === 0 ? [v.value, 0] : undefined),
+      bindWords: () => (p, first) => {
+        p.mark = first;
+        return XT_CONTINUE;
+      },
+    },
+    { value },
+  );
+}
 export function logTarget(id: number): TargetUse {
   return target(
     {

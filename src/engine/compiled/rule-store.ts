@@ -85,6 +85,8 @@ const COLD_WORDS = 2;
 const TYPICAL_WORDS = 16;
 /** Words left free for rules that patches bring before the array must grow. */
 const SPARE_WORDS = 1024;
+/** Their number has a byte in a record. */
+const MOST_WORD_TARGETS = 255;
 const NO_PLACES: readonly number[] = [];
 /** Bound for good: needs no look at when it was. */
 const FOREVER = 0x7fffffff;
@@ -280,7 +282,7 @@ export class RuleStore {
     invariant(target.kind === 'extension', 'a target in words is an extension');
     const { ext, value } = target.use;
     const words = ext.words!(value, this.env.family);
-    if (words === undefined) {
+    if (words === undefined || this.#wordTargets.length > MOST_WORD_TARGETS) {
       this.setAction(rule, DO_EXTENSION, this.#reserveFunctions(1));
       return;
     }
