@@ -2,8 +2,8 @@
  * The connections of one host in typed arrays: no object per entry. An entry is an index; its two tuples lie at
  * (index × 2 + direction) × TUPLE_WORDS and are hashed on their own, so that one look-up finds entry and direction.
  *
- * Layout: a node is index × 2 + direction. #heads[bucket] holds node + 1 (0: none), #next[node] the following node + 1,
- * #hashes[node] the tuple's hash. Entries that were given back wait in a queue before they are used again: packets on
+ * Layout: a node is index × 2 + direction. #heads[bucket] holds node + 1 (0: none), #links[2 × node] the following node + 1
+ * and the tuple's hash behind it, which tells most of what shares a bucket apart without a look at the tuples. Entries that were given back wait in a queue before they are used again: packets on
  * their way may still look at one (the kernel holds them by reference count).
  * Kernel: nf_conntrack_hash, __nf_conntrack_find_get(), nf_conntrack_alloc().
  */
@@ -62,8 +62,7 @@ export class EntryTable {
   readonly #seed: number;
   #heads: Int32Array = new Int32Array(FIRST_BUCKET_COUNT);
   #mask = FIRST_BUCKET_COUNT - 1;
-  #next: Int32Array = new Int32Array(FIRST_CAPACITY * 2);
-  #hashes: Int32Array = new Int32Array(FIRST_CAPACITY * 2);
+  #links: Int32Array = new Int32Array(FIRST_CAPACITY * 4);
   /** Queue of entries given back: #freeNext[entry] is the one after it, -1 at the tail. */
   #freeNext: Int32Array = new Int32Array(FIRST_CAPACITY);
   #freeHead = -1;
@@ -150,6 +149,13 @@ export class EntryTable {
 
   /** Hashes both tuples and sets CONFIRMED. `deadlineUs` must be set by the caller. */
   insert(entry: number): void {
+    this.#hashOwn(entry * 2);
+    this.#hashOwn(entry * 2 + 1);
+    this.insertHashed(entry);
+  }
+
+  /** The same for an entry both of whose tuples were just looked for by `findOwn`. */
+  insertHashed(entry: number): void {
     if (this.#count * 2 > this.#heads.length) this.#rehash(this.#heads.length * 2);
     this.status[entry] = this.status[entry]! | IPS_CONFIRMED;
     this.#link(entry * 2);
@@ -176,7 +182,16 @@ export class EntryTable {
    * the way are removed. Per packet: allocates nothing. Kernel: ____nf_conntrack_find().
    */
   find(words: Uint32Array, at: number): number {
-    const node = this.findNext(words, at, this.#heads[hashTuple(words, at, this.#seed) & this.#mask]!);
+    return this.#findHashed(words, at, hashTuple(words, at, this.#seed));
+  }
+
+  /** As `find` for the tuple of an unconfirmed entry's own node. */
+  findOwn(node: number): number {
+    return this.#findHashed(this.tuples, node * TUPLE_WORDS, this.#hashOwn(node));
+  }
+
+  #findHashed(words: Uint32Array, at: number, hash: number): number {
+    const node = this.#search(words, at, hash, this.#heads[hash & this.#mask]!);
     if (this.watch !== undefined) {
       if (node === -1) this.watch.missed(words, at);
       else this.watch.found(node >> 1);
@@ -187,12 +202,19 @@ export class EntryTable {
   /** As `find`, but only a node of the given direction counts. */
   findDirection(words: Uint32Array, at: number, direction: number): number {
     let node = this.find(words, at);
-    while (node !== -1 && (node & 1) !== direction) node = this.findNext(words, at, this.#next[node]!);
+    while (node !== -1 && (node & 1) !== direction) node = this.#findAfter(words, at, node);
     return node;
   }
 
+  /** What the search that has found `node` finds next. */
+  #findAfter(words: Uint32Array, at: number, node: number): number {
+    return this.#search(words, at, this.#links[2 * node + 1]!, this.#links[2 * node]!);
+  }
+
   /** The search of `find` from a link on (node + 1, 0: end). */
-  findNext(words: Uint32Array, at: number, link: number): number {
+  #search(words: Uint32Array, at: number, hash: number, first: number): number {
+    if (first === 0) return -1;
+    let link = first;
     const proto = words[at + T_PROTO]!;
     const ports = words[at + T_PORTS]!;
     const src = words[at]!;
@@ -201,7 +223,8 @@ export class EntryTable {
       const node = link - 1;
       const own = node * TUPLE_WORDS;
       const { tuples } = this;
-      link = this.#next[node]!;
+      link = this.#links[2 * node]!;
+      if (this.#links[2 * node + 1] !== hash) continue;
       if (
         tuples[own + T_PORTS] !== ports ||
         tuples[own] !== src ||
@@ -230,7 +253,7 @@ export class EntryTable {
       const entry = node >> 1;
       const counts = entry !== except && (!repliesOnly || (node & 1) === 1);
       if (counts && (except < 0 || !this.#sameTuple(entry * 2, except * 2))) return true;
-      node = this.findNext(words, at, this.#next[node]!);
+      node = this.#findAfter(words, at, node);
     }
     return false;
   }
@@ -256,8 +279,8 @@ export class EntryTable {
       for (let own = bucket & this.#mask; own <= this.#mask; own += count) {
         for (let link = this.#heads[own]!; link !== 0; ) {
           const node = link - 1;
-          link = this.#next[node]!;
-          if ((this.#hashes[node]! & (count - 1)) !== bucket) continue;
+          link = this.#links[2 * node]!;
+          if ((this.#links[2 * node + 1]! & (count - 1)) !== bucket) continue;
           const entry = node >> 1;
           if (!this.isAlive(entry)) {
             this.remove(entry);
@@ -299,25 +322,33 @@ export class EntryTable {
     }
   }
 
-  #link(node: number): void {
+  /** Notes the hash of the node's tuple. */
+  #hashOwn(node: number): number {
     const hash = hashTuple(this.tuples, node * TUPLE_WORDS, this.#seed);
-    const bucket = hash & this.#mask;
-    this.#hashes[node] = hash;
-    this.#next[node] = this.#heads[bucket]!;
+    this.#links[2 * node + 1] = hash;
+    return hash;
+  }
+
+  /** The node's hash has been noted. */
+  #link(node: number): void {
+    const links = this.#links;
+    const bucket = links[2 * node + 1]! & this.#mask;
+    links[2 * node] = this.#heads[bucket]!;
     this.#heads[bucket] = node + 1;
   }
 
   #unlink(node: number): void {
-    const bucket = this.#hashes[node]! & this.#mask;
+    const links = this.#links;
+    const bucket = links[2 * node + 1]! & this.#mask;
     let link = this.#heads[bucket]!;
     if (link === node + 1) {
-      this.#heads[bucket] = this.#next[node]!;
+      this.#heads[bucket] = links[2 * node]!;
       return;
     }
     while (link !== 0) {
-      const following = this.#next[link - 1]!;
+      const following = links[2 * (link - 1)]!;
       if (following === node + 1) {
-        this.#next[link - 1] = this.#next[node]!;
+        links[2 * (link - 1)] = links[2 * node]!;
         return;
       }
       link = following;
@@ -330,11 +361,8 @@ export class EntryTable {
     this.#mask = bucketCount - 1;
     for (let entry = 0; entry < this.#limit; entry++) {
       if (this.#used[entry] === 0 || (this.status[entry]! & IPS_CONFIRMED) === 0) continue;
-      for (let node = entry * 2; node < entry * 2 + 2; node++) {
-        const bucket = this.#hashes[node]! & this.#mask;
-        this.#next[node] = this.#heads[bucket]!;
-        this.#heads[bucket] = node + 1;
-      }
+      this.#link(entry * 2);
+      this.#link(entry * 2 + 1);
     }
   }
 
@@ -352,8 +380,7 @@ export class EntryTable {
     this.master = growInt32(this.master, capacity);
     this.natDevice = growInt32(this.natDevice, capacity);
     this.made = growFloat64(this.made, capacity);
-    this.#next = growInt32(this.#next, capacity * 2);
-    this.#hashes = growInt32(this.#hashes, capacity * 2);
+    this.#links = growInt32(this.#links, capacity * 4);
     this.#freeNext = growInt32(this.#freeNext, capacity);
     this.state = growUint8(this.state, capacity);
     this.#used = growUint8(this.#used, capacity);

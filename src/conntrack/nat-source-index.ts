@@ -2,9 +2,11 @@
  * Connections by the source part of their original tuple, newest first: source NAT gives one client port the same
  * outside port towards every destination (kernel: nf_nat_bysource, find_appropriate_src()).
  *
+ * Most rule sets never ask (a port is free, or drawn at random): until somebody does, only the order of listing is kept.
+ *
  * Layout: #heads[bucket] holds entry + 1 (0: none), #next[entry] the following entry + 1, #previous[entry] the one before.
  */
-import { growInt32, growUint8 } from '../base/grow.js';
+import { growFloat64, growInt32 } from '../base/grow.js';
 import { IPS_SRC_NAT_DONE } from '../net/netfilter.js';
 import type { EntryObserver, EntryTable } from './entry-table.js';
 import { T_PORTS, T_PROTO, TUPLE_WORDS } from './tuple.js';
@@ -16,8 +18,12 @@ export class NatSourceIndex implements EntryObserver {
   #heads = new Int32Array(FIRST_BUCKET_COUNT);
   #next: Int32Array = new Int32Array(0);
   #previous: Int32Array = new Int32Array(0);
-  #listed: Uint8Array = new Uint8Array(0);
+  /** By entry: its place in the order of listing; 0: it is not listed. */
+  #order: Float64Array = new Float64Array(0);
+  #lastOrder = 0;
   #count = 0;
+  /** Somebody has asked: the buckets are kept. */
+  #isAsked = false;
 
   constructor(table: EntryTable) {
     this.#table = table;
@@ -26,23 +32,26 @@ export class NatSourceIndex implements EntryObserver {
   /** Only connections whose source side NAT has decided are looked at; those it never saw are not listed. */
   inserted(entry: number): void {
     if ((this.#table.status[entry]! & IPS_SRC_NAT_DONE) === 0) return;
-    if (this.#next.length < this.#table.capacity) this.#grow(this.#table.capacity);
-    if (this.#count > this.#heads.length) this.#rehash(this.#heads.length * 2);
-    this.#link(entry);
-    this.#listed[entry] = 1;
+    if (entry >= this.#order.length) this.#order = growFloat64(this.#order, this.#table.capacity);
+    this.#order[entry] = ++this.#lastOrder;
     this.#count++;
     this.#table.watch?.listedBySource(entry);
+    if (!this.#isAsked) return;
+    if (this.#next.length < this.#table.capacity) this.#grow(this.#table.capacity);
+    if (this.#count > this.#heads.length) this.#build();
+    else this.#link(entry);
   }
 
   removed(entry: number): void {
-    if (entry >= this.#listed.length || this.#listed[entry] === 0) return;
+    if (entry >= this.#order.length || this.#order[entry] === 0) return;
+    this.#order[entry] = 0;
+    this.#count--;
+    if (!this.#isAsked) return;
     const next = this.#next[entry]!;
     const previous = this.#previous[entry]!;
     if (previous === 0) this.#heads[this.#bucketOf(entry)] = next;
     else this.#next[previous - 1] = next;
     if (next !== 0) this.#previous[next - 1] = previous;
-    this.#listed[entry] = 0;
-    this.#count--;
   }
 
   /**
@@ -51,6 +60,11 @@ export class NatSourceIndex implements EntryObserver {
    */
   first(words: Uint32Array, at: number, proto: number): number {
     this.#table.watch?.askedForSource(words, at, proto);
+    if (!this.#isAsked) {
+      this.#isAsked = true;
+      this.#grow(this.#table.capacity);
+      this.#build();
+    }
     return this.#from(this.#heads[this.#bucket(words, at, proto)]!, words, at, proto);
   }
 
@@ -102,21 +116,21 @@ export class NatSourceIndex implements EntryObserver {
     this.#heads[bucket] = entry + 1;
   }
 
-  #rehash(bucketCount: number): void {
-    const oldest: number[] = [];
-    for (let bucket = 0; bucket < this.#heads.length; bucket++) {
-      const chain: number[] = [];
-      for (let link = this.#heads[bucket]!; link !== 0; link = this.#next[link - 1]!) chain.push(link - 1);
-      // Linking puts an entry first, so the oldest go in first to keep "newest first".
-      for (let i = chain.length - 1; i >= 0; i--) oldest.push(chain[i]!);
-    }
+  /** Makes the buckets anew, so many that they are short. */
+  #build(): void {
+    let bucketCount = this.#heads.length;
+    while (bucketCount < this.#count) bucketCount *= 2;
     this.#heads = new Int32Array(bucketCount);
-    for (const entry of oldest) this.#link(entry);
+    const order = this.#order;
+    const listed: number[] = [];
+    for (let entry = 0; entry < order.length; entry++) if (order[entry]! > 0) listed.push(entry);
+    // Linking puts an entry first, so the oldest go in first to keep "newest first".
+    listed.sort((a, b) => order[a]! - order[b]!);
+    for (const entry of listed) this.#link(entry);
   }
 
   #grow(capacity: number): void {
     this.#next = growInt32(this.#next, capacity);
     this.#previous = growInt32(this.#previous, capacity);
-    this.#listed = growUint8(this.#listed, capacity);
   }
 }

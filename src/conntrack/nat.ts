@@ -128,9 +128,10 @@ export class Nat {
     const current = this.#current;
     // What we have looks like the inverse of the reply; the original tuple only before the first change.
     if (!invertTuple(table.tuples, reply, current, 0)) return NF_DROP;
-    this.#before.set(current);
+    const before = this.#before;
+    for (let i = 0; i < TUPLE_WORDS; i++) before[i] = current[i]!;
     this.#chooser.choose(current, range, entry, manip);
-    if (!sameWords(current, this.#before)) {
+    if (!sameWords(current, before)) {
       invertTuple(current, 0, table.tuples, reply);
       table.status[entry] = table.status[entry]! | (manip === NF_NAT_MANIP_SRC ? IPS_SRC_NAT : IPS_DST_NAT);
     }

@@ -205,7 +205,7 @@ export class TcpTracker {
     const segment = this.#segment;
     const next = nextTcpState(IP_CT_DIR_ORIGINAL, packetClass, TCP_NONE);
     if (next === TCP_INVALID || (next !== TCP_SYN_SENT && !this.#context.settings.tcpLoose)) return false;
-    w.fill(0, at, at + R.RECORD_WORDS);
+    for (let i = at; i < at + R.RECORD_WORDS; i++) w[i] = 0;
     this.#context.table.state[ct] = TCP_NONE;
     w[at + R.END] = segment.end;
     w[at + R.MAXWIN] = Math.max(segment.win, 1);

@@ -175,7 +175,9 @@ export class Tracker implements TrackContext {
     this.#sweepAt = table.sweep(this.#sweepAt, SWEEP_STEP);
     if (this.settings.max !== 0 && table.count >= this.settings.max && !this.#makeRoom()) return NF_DROP;
     const entry = table.allocate();
-    table.tuples.set(words, entry * 2 * TUPLE_WORDS);
+    const { tuples } = table;
+    const at = entry * 2 * TUPLE_WORDS;
+    for (let i = 0; i < 2 * TUPLE_WORDS; i++) tuples[at + i] = words[i]!;
     if (this.settings.accounting) {
       table.packets.fill(0, entry * 2, entry * 2 + 2);
       table.bytes.fill(0, entry * 2, entry * 2 + 2);
@@ -248,15 +250,14 @@ export class Tracker implements TrackContext {
     const at = ct * 2 * TUPLE_WORDS;
     // Where zones differ by direction each tuple meets its own kind only.
     const split = tupleZone(table.tuples, at) !== tupleZone(table.tuples, at + TUPLE_WORDS);
-    let clash = split ? table.findDirection(table.tuples, at, 0) : table.find(table.tuples, at);
+    let clash = split ? table.findDirection(table.tuples, at, 0) : table.findOwn(ct * 2);
     if (clash === -1) {
-      clash = split
-        ? table.findDirection(table.tuples, at + TUPLE_WORDS, 1)
-        : table.find(table.tuples, at + TUPLE_WORDS);
+      clash = split ? table.findDirection(table.tuples, at + TUPLE_WORDS, 1) : table.findOwn(ct * 2 + 1);
     }
     if (clash !== -1) return this.#resolveClash(packet, clash >> 1);
     table.deadlineUs[ct] = table.nowUs + table.deadlineUs[ct]!;
-    table.insert(ct);
+    if (split) table.insert(ct);
+    else table.insertHashed(ct);
     return NF_ACCEPT;
   }
 
