@@ -3,6 +3,7 @@
  * Kernel: ip_route_input_slow(), fib_validate_source(), ip_route_output_key_hash_rcu() (net/ipv4/route.c).
  */
 import { Field } from '../wire/field.js';
+import { AddressCache, UNKNOWN } from './address-cache.js';
 import type { Device, Devices } from './device.js';
 import type { DropReason } from './drop-reason.js';
 import {
@@ -49,6 +50,8 @@ export class Routing4 {
   readonly #multipath: MultipathHash;
   readonly #sourceWords = new Uint32Array(4);
   readonly #destinationWords = new Uint32Array(4);
+  /** Paths of addresses in the local table: routes stay as they are. */
+  readonly #locals = new AddressCache();
 
   /** `seed`: of the choice among several next hops. */
   constructor(config: HostConfig, devices: Devices, seed: number) {
@@ -209,15 +212,24 @@ export class Routing4 {
   addressType(address: number, device: number): number {
     if (address === 0 || address === LIMITED_BROADCAST) return RTN_BROADCAST;
     if (isMulticast4(address)) return RTN_MULTICAST;
+    const path = this.table.paths[this.#localPath(address)];
+    if (path === undefined || path.type >= RTN_BLACKHOLE) return RTN_UNICAST;
+    return device === 0 || device === path.device ? path.type : RTN_UNICAST;
+  }
+
+  /** Path of the address in the local table, or NO_ROUTE. */
+  #localPath(address: number): number {
+    const known = this.#locals.find(address);
+    if (known !== UNKNOWN) return known;
     const query = this.#back;
     query.destination[0] = address;
     query.source[0] = 0;
     query.tos = 0;
     query.mark = 0;
     query.outDevice = 0;
-    const path = this.table.paths[this.table.lookupLocal(query)];
-    if (path === undefined || path.type >= RTN_BLACKHOLE) return RTN_UNICAST;
-    return device === 0 || device === path.device ? path.type : RTN_UNICAST;
+    const found = this.table.lookupLocal(query);
+    this.#locals.set(address, found);
+    return found;
   }
 
   /**

@@ -22,7 +22,7 @@ export class NeighbourLearning {
   fromReceived(p: HostPacket, device: Device): boolean {
     const { view, macOff, f } = p;
     if (!device.hasEthernet || (view.getUint8(macOff + 6) & 1) !== 0) return false;
-    if (this.#pipeline.neighbours.find(device.index, p.family, f, Field.Src0)) return false;
+    if (this.#pipeline.neighbours.has(device.index, p.family, f, Field.Src0)) return false;
     const high = view.getUint16(macOff + 6);
     const low = view.getUint32(macOff + 8);
     const path = this.#pathTo(p.family, f, Field.Src0, device.index);

@@ -1,77 +1,110 @@
 /**
  * Neighbours: (device, address) → hardware address. Filled from `ip neigh` and, if asked, from what captured frames say.
- * Open addressing; layout: keys[slot × 6] is device + 1 (0: free), four address words and the family; macs[slot × 2].
+ * Each family has a hash of its own, so that one of IPv4 is small: it is looked at for every packet, and hardly ever twice
+ * at one place. Open addressing; layout: keys[slot × (1 + width)] is device + 1 (0: free), then the address; macs[slot × 2].
  */
-const WIDTH = 6;
 /** Hostile captures may show any number of senders; past this nothing new is learned. */
 const MOST = 1 << 20;
 
 export class Neighbours {
-  #slots = 64;
-  #used = 0;
-  #keys = new Uint32Array(this.#slots * WIDTH);
-  #macs = new Uint32Array(this.#slots * 2);
+  readonly #tables = { 4: new NeighbourTable(1), 6: new NeighbourTable(4) };
   /** Hardware address that `find` has found: first two and last four bytes. */
   macHigh = 0;
   macLow = 0;
 
-  /** Per packet: allocates nothing. Words are words[at..at+4), IPv4 in the first, the rest zero. */
+  /** Per packet: allocates nothing. Words are words[at..at+4), IPv4 in the first. */
   find(device: number, family: number, words: ArrayLike<number>, at: number): boolean {
-    const slot = this.#slotOf(device, family, words, at);
-    if (this.#keys[slot * WIDTH] === 0) return false;
-    this.macHigh = this.#macs[slot * 2]!;
-    this.macLow = this.#macs[slot * 2 + 1]!;
+    const table = this.#of(family);
+    const slot = table.find(device, words, at);
+    if (slot === -1) return false;
+    this.macHigh = table.macs[slot * 2]!;
+    this.macLow = table.macs[slot * 2 + 1]!;
     return true;
   }
 
-  set(device: number, family: number, words: ArrayLike<number>, at: number, high: number, low: number): void {
-    let slot = this.#slotOf(device, family, words, at);
-    if (this.#keys[slot * WIDTH] === 0) {
-      if (this.#used >= MOST) return;
-      if (++this.#used * 2 > this.#slots) {
-        this.#grow();
-        slot = this.#slotOf(device, family, words, at);
-      }
-      const base = slot * WIDTH;
-      this.#keys[base] = device + 1;
-      for (let i = 0; i < 4; i++) this.#keys[base + 1 + i] = family === 4 && i > 0 ? 0 : words[at + i]!;
-      this.#keys[base + 5] = family;
-    }
-    this.#macs[slot * 2] = high;
-    this.#macs[slot * 2 + 1] = low;
+  /** Whether the address is known, without its hardware address. */
+  has(device: number, family: number, words: ArrayLike<number>, at: number): boolean {
+    return this.#of(family).find(device, words, at) !== -1;
   }
 
-  #slotOf(device: number, family: number, words: ArrayLike<number>, at: number): number {
+  set(device: number, family: number, words: ArrayLike<number>, at: number, high: number, low: number): void {
+    const { 4: four, 6: six } = this.#tables;
+    this.#of(family).set(device, words, at, high, low, four.count + six.count < MOST);
+  }
+
+  #of(family: number): NeighbourTable {
+    return family === 4 ? this.#tables[4] : this.#tables[6];
+  }
+}
+
+class NeighbourTable {
+  readonly #width: 1 | 4;
+  #slots = 32;
+  #keys: Uint32Array;
+  macs = new Uint32Array(this.#slots * 2);
+  count = 0;
+
+  constructor(width: 1 | 4) {
+    this.#width = width;
+    this.#keys = new Uint32Array(this.#slots * (1 + width));
+  }
+
+  /** Slot of the address, or -1. */
+  find(device: number, words: ArrayLike<number>, at: number): number {
+    const slot = this.#slotOf(device, words, at);
+    return this.#keys[slot * (1 + this.#width)] === 0 ? -1 : slot;
+  }
+
+  set(device: number, words: ArrayLike<number>, at: number, high: number, low: number, mayGrow: boolean): void {
+    let slot = this.#slotOf(device, words, at);
+    const width = this.#width;
+    if (this.#keys[slot * (1 + width)] === 0) {
+      if (!mayGrow) return;
+      if (++this.count * 2 > this.#slots) {
+        this.#grow();
+        slot = this.#slotOf(device, words, at);
+      }
+      const base = slot * (1 + width);
+      this.#keys[base] = device + 1;
+      for (let i = 0; i < width; i++) this.#keys[base + 1 + i] = words[at + i]!;
+    }
+    this.macs[slot * 2] = high;
+    this.macs[slot * 2 + 1] = low;
+  }
+
+  /** Slot that holds the address, or the free one where it would go. */
+  #slotOf(device: number, words: ArrayLike<number>, at: number): number {
     const keys = this.#keys;
+    const width = this.#width;
     const last = this.#slots - 1;
-    const count = family === 4 ? 1 : 4;
-    let hash = device + family;
-    for (let i = 0; i < count; i++) {
+    let hash = device;
+    for (let i = 0; i < width; i++) {
       hash = Math.imul(hash ^ words[at + i]!, 0x9e3779b1);
       hash ^= hash >>> 15;
     }
     for (let slot = hash & last; ; slot = (slot + 1) & last) {
-      const base = slot * WIDTH;
+      const base = slot * (1 + width);
       if (keys[base] === 0) return slot;
-      if (keys[base] !== device + 1 || keys[base + 5] !== family) continue;
+      if (keys[base] !== device + 1) continue;
       let same = true;
-      for (let i = 0; i < count && same; i++) same = keys[base + 1 + i] === words[at + i]! >>> 0;
+      for (let i = 0; i < width && same; i++) same = keys[base + 1 + i] === words[at + i]! >>> 0;
       if (same) return slot;
     }
   }
 
   #grow(): void {
     const keys = this.#keys;
-    const macs = this.#macs;
+    const { macs } = this;
+    const stride = 1 + this.#width;
     this.#slots *= 2;
-    this.#keys = new Uint32Array(this.#slots * WIDTH);
-    this.#macs = new Uint32Array(this.#slots * 2);
-    for (let base = 0, from = 0; base < keys.length; base += WIDTH, from += 2) {
+    this.#keys = new Uint32Array(this.#slots * stride);
+    this.macs = new Uint32Array(this.#slots * 2);
+    for (let base = 0, from = 0; base < keys.length; base += stride, from += 2) {
       if (keys[base] === 0) continue;
-      const slot = this.#slotOf(keys[base]! - 1, keys[base + 5]!, keys, base + 1);
-      for (let i = 0; i < WIDTH; i++) this.#keys[slot * WIDTH + i] = keys[base + i]!;
-      this.#macs[slot * 2] = macs[from]!;
-      this.#macs[slot * 2 + 1] = macs[from + 1]!;
+      const slot = this.#slotOf(keys[base]! - 1, keys, base + 1);
+      for (let i = 0; i < stride; i++) this.#keys[slot * stride + i] = keys[base + i]!;
+      this.macs[slot * 2] = macs[from]!;
+      this.macs[slot * 2 + 1] = macs[from + 1]!;
     }
   }
 }

@@ -6,6 +6,7 @@
 import { maskOf4 } from '../net/ip4.js';
 import { maskOf6, type Words6 } from '../net/ip6.js';
 import type { Family } from '../net/netfilter.js';
+import { AddressCache, UNKNOWN } from './address-cache.js';
 import type { Devices } from './device.js';
 import {
   type HostConfig,
@@ -75,7 +76,6 @@ export class RouteQuery {
 }
 
 const NONE: Words6 = [0, 0, 0, 0];
-const CACHE_SIZE = 4096;
 
 interface BoundRule {
   readonly config: RuleConfig;
@@ -96,8 +96,7 @@ export class RouteTable {
   readonly #plain: PrefixTable[] = [];
   readonly #rules: BoundRule[] = [];
   readonly #cacheable: boolean;
-  readonly #cacheKeys = new Float64Array(CACHE_SIZE).fill(-1);
-  readonly #cacheValues = new Int32Array(CACHE_SIZE);
+  readonly #cache = new AddressCache();
 
   constructor(family: Family, config: HostConfig, devices: Devices) {
     this.family = family;
@@ -195,11 +194,10 @@ export class RouteTable {
   lookup(query: RouteQuery): number {
     if (this.#cacheable && query.outDevice === 0) {
       const key = query.destination[0]!;
-      const slot = (Math.imul(key, 0x9e3779b1) >>> 20) & (CACHE_SIZE - 1);
-      if (this.#cacheKeys[slot] === key) return this.#cacheValues[slot]!;
+      const known = this.#cache.find(key);
+      if (known !== UNKNOWN) return known;
       const found = this.#plainLookup(query);
-      this.#cacheKeys[slot] = key;
-      this.#cacheValues[slot] = found;
+      this.#cache.set(key, found);
       return found;
     }
     return this.hasCustomRules ? this.#ruleLookup(query) : this.#plainLookup(query);

@@ -77,6 +77,8 @@ class Compiled implements CompiledEngine {
   readonly decision = new LazyDecision();
   readonly #family: RuleSet['family'];
   readonly #byName = new Map<TableName, CompiledTable>();
+  /** The same by tableNumber. */
+  readonly #byNumber: (CompiledTable | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
   readonly #jumps = new JumpStack();
   readonly memo = new WalkRecorder();
   readonly #exact = new ExactWalk(this.#jumps, this.decision);
@@ -89,13 +91,17 @@ class Compiled implements CompiledEngine {
 
   constructor(ruleSet: RuleSet, env: (table: TableName) => BindEnv) {
     this.#family = ruleSet.family;
-    for (const table of ruleSet.tables) this.#byName.set(table.name, new CompiledTable(table, env(table.name)));
+    for (const table of ruleSet.tables) {
+      const compiled = new CompiledTable(table, env(table.name));
+      this.#byName.set(table.name, compiled);
+      this.#byNumber[tableNumber(table.name)] = compiled;
+    }
     this.tables = new Set(this.#byName.keys());
   }
 
   /** Per packet: allocates nothing. */
   run(tableName: TableName, hook: Hook, packet: Packet): number {
-    const table = this.#byName.get(tableName)!;
+    const table = this.#byNumber[tableNumber(tableName)]!;
     const base = table.bases[hook]!;
     const bottom = this.#jumps.top;
     packet.hotdrop = false;
@@ -283,6 +289,22 @@ class Compiled implements CompiledEngine {
     const table = this.#byName.get(name);
     invariant(table !== undefined, `no table ${name}`);
     return table;
+  }
+}
+
+/** For look-ups a packet: comparing constants is several times cheaper than a Map. */
+function tableNumber(name: TableName): number {
+  switch (name) {
+    case 'nat':
+      return 0;
+    case 'filter':
+      return 1;
+    case 'mangle':
+      return 2;
+    case 'raw':
+      return 3;
+    case 'security':
+      return 4;
   }
 }
 
