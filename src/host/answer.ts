@@ -222,6 +222,7 @@ export class Answers4 {
     answer.mark = mark;
     this.#reset(answer, cause, 0, 0);
     if (hopLimit !== 0) answer.view.setUint8(answer.l3Off + 8, hopLimit);
+    answer.isOrphan = true;
     // Kernel: nf_reject_ip_tcphdr_put(); ip_send_unicast_reply() sums by itself.
     leaveTransportChecksum(answer);
     this.#port.attach(answer, cause);

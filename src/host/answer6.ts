@@ -213,6 +213,7 @@ export class Answers6 {
     this.#begin(answer, 20, IPPROTO_TCP, f, Field.Dst0, f, Field.Src0, trafficClass);
     writeReset(answer, answer.l3Off + 40, cause.view, cause.l4Off, cause.wireEnd - cause.l4Off);
     this.#finish(answer, 0);
+    answer.isOrphan = true;
     // Errors that quote the reset show it. Kernel: tcp_v6_send_response(); nf_reject_ip6_tcphdr_put() sums by itself.
     if (reject) this.#port.attach(answer, cause);
     else leaveTransportChecksum(answer);

@@ -162,6 +162,7 @@ export class HostPacket extends Packet {
     this.priority = from.priority;
     this.local = from.local;
     this.fromKernel = from.fromKernel;
+    this.isOrphan = true;
     this.origin = from.origin;
     this.receivedOn = from.receivedOn;
     this.route = from.route;

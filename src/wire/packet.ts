@@ -115,6 +115,8 @@ export class Packet {
   local = false;
   /** Made by this host's stack itself: ICMP errors, resets, echo replies. */
   fromKernel = false;
+  /** Made by this host without a socket behind it: some resets, and copies. */
+  isOrphan = false;
   /** A match decided that the packet is broken: it is dropped at once and the rule does not count. */
   hotdrop = false;
   /** TRACE was hit: every later matching rule is logged (skb->nf_trace). */
@@ -193,6 +195,7 @@ export class Packet {
     this.macOff = -1;
     this.local = false;
     this.fromKernel = false;
+    this.isOrphan = false;
     this.hotdrop = false;
     this.traced = false;
     this.csum = CSUM_WIRE;

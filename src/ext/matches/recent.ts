@@ -103,8 +103,9 @@ export const recent: MatchExt<RecentMatch> = {
     const at = m.side === 'rdest' ? Field.Dst0 : Field.Src0;
     return (packet) => {
       const { f } = packet;
-      // The TTL as it was received: forwarding has taken one off where there is a way out already.
-      const ttl = f[Field.Ttl]! + (f[Field.OutDev] !== 0 && !packet.local ? 1 : 0);
+      // The TTL as it was received: forwarding has taken one off where there is a way out already. Packets that no socket
+      // sent count as forwarded.
+      const ttl = f[Field.Ttl]! + (f[Field.OutDev] !== 0 && (!packet.local || packet.isOrphan) ? 1 : 0);
       const now = jiffiesAt(clock, hz);
       const entry = table.find(family, f, at, m.ttl ? ttl : 0);
       if (entry === -1) {
