@@ -77,7 +77,7 @@ export class Unresolved {
     const key = keyOf(device.index, family, words, at);
     let queue = this.#queues.get(key);
     const isFull = this.#count >= MOST_PACKETS || (queue === undefined && this.#queues.size >= MOST_QUEUES);
-    if (isFull || probeCount === 0) {
+    if (isFull || probeCount <= 0) {
       this.#port.overflow(p);
       return;
     }
