@@ -1,6 +1,7 @@
 /** RULES|BUNDLE and the options that shape a plain host → everything a replay or trace needs to make its host. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Diagnostic } from '../base/diagnostic.js';
+import type { Source } from '../base/source.js';
 import { compiledEngine } from '../engine/compiled/engine.js';
 import type { BuildEngine } from '../engine/engine.js';
 import { referenceEngine } from '../engine/reference/walk.js';
@@ -10,9 +11,9 @@ import type { HostConfig } from '../host/host-config.js';
 import type { Rule, RuleSet } from '../ruleset/model.js';
 import { parseRuleSet } from '../ruleset/parse.js';
 import { Failure } from './failure.js';
-import { isFolder, readFolder } from './input.js';
+import { isFolder, readFolder, readSource } from './input.js';
 import { printDiagnostics } from './output.js';
-import { addFamilyOptions, type FamilyOptions, readRules } from './rules.js';
+import { addFamilyOptions, type FamilyOptions, familyOf } from './rules.js';
 
 /** What shapes a host, whichever engine runs on it. */
 export interface HostShapeOptions extends FamilyOptions {
@@ -35,7 +36,7 @@ export interface HostInput {
   readonly isPlain: boolean;
 }
 
-const wholeNumber =
+export const wholeNumber =
   (min: number, max: number) =>
   (text: string): number => {
     const value = Number(text);
@@ -64,11 +65,36 @@ export function buildEngineOf(options: HostInputOptions): BuildEngine {
   return options.engine === 'reference' ? referenceEngine : compiledEngine;
 }
 
-/** Prints what is wrong and ends the command if it is an error. */
-function settle(diagnostics: readonly Diagnostic[]): void {
-  printDiagnostics(diagnostics);
+/** Takes what is wrong with the input; the worker threads of a replay say nothing again. */
+type Report = (diagnostics: readonly Diagnostic[]) => void;
+
+/** Tells what is wrong and ends the command if it is an error. */
+function settle(diagnostics: readonly Diagnostic[], report: Report): void {
+  report(diagnostics);
   const errors = diagnostics.filter((d) => d.severity === 'error').length;
   if (errors > 0) throw new Failure(`${errors} ${errors === 1 ? 'error' : 'errors'}: nothing was run`);
+}
+
+/** The texts that a host is made from; plain data. */
+export type HostSources =
+  | { readonly kind: 'rules'; readonly source: Source }
+  | { readonly kind: 'bundle'; readonly files: ReadonlyMap<string, Source> };
+
+export function readHostSources(path: string, options: HostShapeOptions): HostSources {
+  if (!isFolder(path)) return { kind: 'rules', source: readSource(path) };
+  if ((options.addr ?? []).length > 0 || (options.route ?? []).length > 0) {
+    throw new Failure(
+      'error: --addr and --route shape the plain host of a rule file; a bundle says its own addresses and routes',
+    );
+  }
+  if (options.ipv4 === true || options.ipv6 === true)
+    throw new Failure('error: --ipv4 and --ipv6 are for rule files; a bundle has both families');
+  const files = readFolder(path, [...HOST_FILES, 'iptables-save', 'ip6tables-save', 'ipset-save', 'time']);
+  if (files.size === 0)
+    throw new Failure(
+      `${path}: not a bundle: none of iptables-save, addr.json, route.json … is in it (chainwalk collect makes one)`,
+    );
+  return { kind: 'bundle', files };
 }
 
 /** `devices`: names that captures give, for the plain host of a rule file; `bare`: those without link header. */
@@ -78,10 +104,20 @@ export function readHostInput(
   devices: readonly string[],
   bare: ReadonlySet<string>,
 ): HostInput {
-  if (isFolder(path)) return readBundle(path, options);
-  const { parsed } = readRules(path, options);
-  settle(parsed.diagnostics);
-  const { ruleSet } = parsed;
+  return makeHostInput(readHostSources(path, options), options, devices, bare);
+}
+
+export function makeHostInput(
+  sources: HostSources,
+  options: HostShapeOptions,
+  devices: readonly string[],
+  bare: ReadonlySet<string>,
+  report: Report = printDiagnostics,
+): HostInput {
+  if (sources.kind === 'bundle') return makeBundleInput(sources.files, report);
+  const { source } = sources;
+  const { diagnostics, ruleSet } = parseRuleSet(source, { family: familyOf(source, options) });
+  settle(diagnostics, report);
   const named = [...new Set([...devices, ...devicesOf(ruleSet)])];
   const made = makeDefaultHost({
     devices: named,
@@ -99,19 +135,7 @@ export function readHostInput(
   };
 }
 
-function readBundle(folder: string, options: HostShapeOptions): HostInput {
-  if ((options.addr ?? []).length > 0 || (options.route ?? []).length > 0) {
-    throw new Failure(
-      'error: --addr and --route shape the plain host of a rule file; a bundle says its own addresses and routes',
-    );
-  }
-  if (options.ipv4 === true || options.ipv6 === true)
-    throw new Failure('error: --ipv4 and --ipv6 are for rule files; a bundle has both families');
-  const files = readFolder(folder, [...HOST_FILES, 'iptables-save', 'ip6tables-save', 'ipset-save', 'time']);
-  if (files.size === 0)
-    throw new Failure(
-      `${folder}: not a bundle: none of iptables-save, addr.json, route.json … is in it (chainwalk collect makes one)`,
-    );
+function makeBundleInput(files: ReadonlyMap<string, Source>, report: Report): HostInput {
   const bundle = parseBundle(files);
   const diagnostics = [...bundle.diagnostics];
   const ruleSets = ([4, 6] as const).map((family) => {
@@ -121,7 +145,7 @@ function readBundle(folder: string, options: HostShapeOptions): HostInput {
     diagnostics.push(...parsed.diagnostics);
     return parsed.ruleSet;
   });
-  settle(diagnostics);
+  settle(diagnostics, report);
   return {
     config: bundle.config,
     ruleSet4: ruleSets[0],

@@ -9,7 +9,7 @@ import { Field } from '../wire/field.js';
 import { L4_OK, Packet } from '../wire/packet.js';
 import type { SeenSockets } from './captured-sockets.js';
 import { WENT_IN, WENT_OUT } from './direction.js';
-import type { FrameSource } from './frame-source.js';
+import { type FrameSource, SKIP_ARP } from './frame-source.js';
 import { Partition, REST } from './partition.js';
 import type { ReplayHost } from './replay-host.js';
 import { WireKey } from './wire-key.js';
@@ -62,14 +62,13 @@ export class JobSurvey {
   visit(capture: number, record: CaptureRecord): void {
     if (this.#count === this.#partOf.length) this.#partOf = growUint32(this.#partOf, this.#count + 1);
     const at = this.#count++;
-    if (this.#source.take(capture, record) !== undefined) {
-      this.#partOf[at] = PASSED_OVER;
-      return;
-    }
-    const { frame } = this.#source;
-    if (this.#source.way === WENT_IN && !this.#source.isLoopback && this.#made.host.learn(frame))
-      this.#teaching.push(at + 1);
-    this.#partOf[at] = this.#partOfFrame();
+    const skipped = this.#source.take(capture, record);
+    if (skipped === undefined) this.#partOf[at] = this.#partOfFrame();
+    else if (skipped === SKIP_ARP && this.#source.arp.device !== 0) {
+      const { device, address, macHigh, macLow } = this.#source.arp;
+      this.#partOf[at] = this.partition.add(undefined);
+      if (this.#made.host.learnNeighbour(device, 4, address, macHigh, macLow)) this.#teaching.push(at + 1);
+    } else this.#partOf[at] = PASSED_OVER;
   }
 
   #partOfFrame(): number {
@@ -81,10 +80,12 @@ export class JobSurvey {
       frame.family === 4
         ? probe.parse4(frame.l3Off, frame.capturedEnd, frame.originalEnd)
         : probe.parse6(frame.l3Off, frame.capturedEnd, frame.originalEnd);
+    const { host, sockets } = this.#made;
     if (way === WENT_OUT) {
       this.#keepsLedger = true;
-      if (fault === 0) this.#made.sockets.sawSent(probe);
-    }
+      if (fault === 0) sockets.sawSent(probe);
+      if (fault === 0 && host.learnFromSent(frame)) this.#teaching.push(this.#count);
+    } else if (!isLoopback && host.learn(frame)) this.#teaching.push(this.#count);
     if (fault !== 0 || (way === WENT_IN && isLoopback)) return this.partition.add(undefined);
     const { partition } = this;
     if (!this.#wire.read(frame.family, frame.view, frame.l3Off, probe.end)) return partition.add(undefined);

@@ -214,6 +214,7 @@ export class ReplaySession {
   #next(record: CaptureRecord): void {
     const { totals } = this;
     this.#number++;
+    this.#turn = 2 * this.#number + 1;
     if (totals.firstUs === 0) this.#start(record.timeUs);
     if (record.timeUs > totals.lastUs) totals.lastUs = record.timeUs;
   }

@@ -79,11 +79,7 @@ function make(setup: Setup, watch?: Footprint) {
     items.push({ turn: session.turn, text });
   };
   const sinks: SessionSinks = {
-    packet: (result) =>
-      items.push({
-        turn: result.role === 'timer' ? session.turn : 2 * result.number + 1,
-        text: JSON.stringify(result),
-      }),
+    packet: (result) => add(JSON.stringify(result)),
     frame: (frame, device, seconds, nanoseconds) =>
       add(
         `${device} ${seconds} ${nanoseconds} ${frame.originalEnd - frame.start} ${hex(frame.bytes.subarray(frame.start, frame.end))}`,

@@ -1,17 +1,14 @@
 /** `chainwalk replay RULES|BUNDLE CAPTURE…`: what the host does to each packet of the captures. */
 import { statSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
-import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from '../../capture/link-type.js';
-import { PcapngWriter } from '../../capture/pcapng-writer.js';
 import { printEntries } from '../../conntrack/print.js';
-import type { SentFrame } from '../../host/event.js';
 import { FrameSource } from '../../replay/frame-source.js';
 import { makeReplayHost } from '../../replay/replay-host.js';
 import { ReplaySession, type SessionSinks } from '../../replay/session.js';
-import { emptyTotals } from '../../replay/totals.js';
+import { spanningRules } from '../../replay/spread.js';
+import { emptyTotals, type ReplayTotals } from '../../replay/totals.js';
 import { printReplaySummary } from '../../report/replay-text.js';
 import type { RuleSet } from '../../ruleset/model.js';
-import { printRuleSet } from '../../ruleset/print.js';
 import {
   type CaptureArgument,
   forEachMerged,
@@ -23,9 +20,19 @@ import {
 } from '../capture-input.js';
 import { paintFor } from '../colour.js';
 import { EXIT_BAD_INPUT, Failure } from '../failure.js';
-import { addHostOptions, buildEngineOf, type HostInputOptions, readHostInput } from '../host-input.js';
-import { OutputFile, printDiagnostics, printMessage, printResult } from '../output.js';
+import {
+  addHostOptions,
+  buildEngineOf,
+  type HostInput,
+  type HostInputOptions,
+  makeHostInput,
+  readHostSources,
+  wholeNumber,
+} from '../host-input.js';
+import { printDiagnostics, printMessage, printResult } from '../output.js';
 import { startProgress } from '../progress.js';
+import { replayAsJobs } from '../replay-jobs.js';
+import { FrameWriter, saveRules, writeText } from '../replay-output.js';
 
 interface Options extends HostInputOptions {
   readonly write?: string;
@@ -37,11 +44,22 @@ interface Options extends HostInputOptions {
   readonly local?: boolean;
   readonly rules: number;
   readonly log?: boolean;
+  readonly jobs: number;
 }
 
-/** Bytes of frames that may wait in memory before they are written. */
-const WRITE_AT = 1 << 20;
-const PCAPNG_OUTBOUND = 2;
+/** What a replay comes to, however many have done it. */
+interface Replayed {
+  readonly totals: ReplayTotals;
+  /** As `conntrack -L` lists them; asked for only where it is wanted. */
+  readonly connections: () => string;
+  /** What was wrong with the captures, rendered. */
+  readonly faults: readonly string[];
+}
+
+/** Worker threads that a replay may have. */
+const MOST_JOBS = 64;
+/** Rules that are named where they keep a replay from being spread. */
+const MOST_NAMED = 5;
 
 export function register(program: Command): void {
   const command = program
@@ -67,6 +85,12 @@ export function register(program: Command): void {
       (text: string, before: readonly string[] = []) => [...before, text],
     )
     .option('--local', "frames whose direction the capture does not tell are the host's own")
+    .option(
+      '--jobs <n>',
+      'worker threads that share the packets, by connection; the result is that of one job',
+      wholeNumber(1, MOST_JOBS),
+      1,
+    )
     .option('--rules <n>', 'rules that the summary lists; 0 lists all that counted', parseCount, 10)
     .addHelpText(
       'after',
@@ -102,12 +126,72 @@ async function run(
   stdoutTaken: boolean,
 ): Promise<void> {
   const names = await surveyNames(captures);
-  const input = readHostInput(rulesPath, options, names.devices, names.bare);
+  const sources = readHostSources(rulesPath, options);
+  const input = makeHostInput(sources, options, names.devices, names.bare);
   const known = new Set(input.config.devices.map((d) => d.name));
   for (const name of [...captures.flatMap((c) => c.device ?? []), ...(options.in ?? [])]) {
     if (!known.has(name))
       throw new Failure(`error: the host has no interface "${name}" (it has ${[...known].join(', ')})`);
   }
+  const writer = options.write === undefined ? undefined : new FrameWriter(options.write);
+  const { totals, connections, faults } =
+    options.jobs > 1 && mayBeSpread(input, options)
+      ? await replayAsJobs({
+          setup: {
+            sources,
+            options,
+            devices: names.devices,
+            bare: names.bare,
+            captures,
+            inDevices: new Set(options.in ?? []),
+            local: options.local === true,
+            wants: {
+              frames: writer !== undefined,
+              results: options.json === true,
+              log: options.log === true,
+              list: options.conntrack !== undefined,
+            },
+          },
+          input,
+          jobs: options.jobs,
+          writer,
+          asOne: () => replayAsOne(input, captures, options, writer),
+        })
+      : await replayAsOne(input, captures, options, writer);
+  writer?.close();
+  saveRules(options, totals.ruleSets);
+  if (options.conntrack !== undefined) writeText(options.conntrack, connections());
+  if (options.json !== true) {
+    const text = printReplaySummary(totals, ruleSetsOf(input), {
+      paint: paintFor(stdoutTaken ? process.stderr : process.stdout),
+      topRules: options.rules === 0 ? Number.POSITIVE_INFINITY : options.rules,
+    });
+    if (stdoutTaken) printMessage(text.trimEnd());
+    else printResult(text);
+  }
+  for (const fault of faults) printMessage(fault);
+  if (faults.length > 0) process.exitCode = EXIT_BAD_INPUT;
+}
+
+const ruleSetsOf = (input: HostInput): RuleSet[] =>
+  [input.ruleSet4, input.ruleSet6].filter((r): r is RuleSet => r !== undefined);
+
+/** False, and said why: rules keep state that all packets share. */
+function mayBeSpread(input: HostInput, options: Options): boolean {
+  const spanning = spanningRules(ruleSetsOf(input), input.config.nfacct);
+  if (spanning.length === 0) return true;
+  printMessage(`note: --jobs ${options.jobs} runs as one job, as these rules keep state that spans connections:`);
+  for (const rule of spanning.slice(0, MOST_NAMED)) printMessage(`  ${rule}`);
+  if (spanning.length > MOST_NAMED) printMessage(`  … and ${spanning.length - MOST_NAMED} more`);
+  return false;
+}
+
+async function replayAsOne(
+  input: HostInput,
+  captures: readonly CaptureArgument[],
+  options: Options,
+  writer: FrameWriter | undefined,
+): Promise<Replayed> {
   const made = makeReplayHost(input.config, {
     ruleSet4: input.ruleSet4,
     ruleSet6: input.ruleSet6,
@@ -117,11 +201,11 @@ async function run(
     assumeNeighbours: input.isPlain,
   });
   printDiagnostics(made.host.diagnostics);
-  const before = [input.ruleSet4, input.ruleSet6].filter((r): r is RuleSet => r !== undefined);
-  const writer = options.write === undefined ? undefined : new FrameWriter(options.write);
   const sinks: SessionSinks = {};
-  if (writer !== undefined)
-    sinks.frame = (frame, device, seconds, nanoseconds) => writer.add(frame, device, seconds, nanoseconds);
+  if (writer !== undefined) {
+    sinks.frame = ({ hasEthernet, bytes, start, end, originalEnd }, device, seconds, nanoseconds) =>
+      writer.add(device, hasEthernet, seconds, nanoseconds, bytes, start, end - start, originalEnd - start);
+  }
   if (options.json === true) sinks.packet = (result) => printResult(`${JSON.stringify(result)}\n`);
   if (options.log === true) sinks.log = (_level, line) => printMessage(line);
   const direction = { inDevices: new Set(options.in ?? []), local: options.local === true };
@@ -139,69 +223,5 @@ async function run(
   );
   progress.stop();
   session.finish();
-  writer?.close();
-  save(options, totals.ruleSets);
-  if (options.conntrack !== undefined) writeText(options.conntrack, printEntries(made.conntrack.entries));
-  if (options.json !== true) {
-    const text = printReplaySummary(totals, before, {
-      paint: paintFor(stdoutTaken ? process.stderr : process.stdout),
-      topRules: options.rules === 0 ? Number.POSITIVE_INFINITY : options.rules,
-    });
-    if (stdoutTaken) printMessage(text.trimEnd());
-    else printResult(text);
-  }
-  for (const fault of faults) printMessage(fault);
-  if (faults.length > 0) process.exitCode = EXIT_BAD_INPUT;
-}
-
-function save(options: Options, ruleSets: readonly RuleSet[]): void {
-  const first = ruleSets.find((r) => r.family === 4) ?? ruleSets[0];
-  if (options.save !== undefined && first !== undefined)
-    writeText(options.save, printRuleSet(first, { counters: true }));
-  if (options.save6 === undefined) return;
-  const second = ruleSets.find((r) => r.family === 6);
-  if (second === undefined) throw new Failure('error: --save6: there are no IPv6 rules');
-  writeText(options.save6, printRuleSet(second, { counters: true }));
-}
-
-function writeText(path: string, text: string): void {
-  const file = new OutputFile(path);
-  file.write(text);
-  file.close();
-}
-
-/** Frames that leave → pcapng, one interface a device, described when it first sends. */
-class FrameWriter {
-  readonly #file: OutputFile;
-  readonly #pcapng = new PcapngWriter();
-  readonly #interfaces = new Map<string, number>();
-
-  constructor(path: string) {
-    this.#file = new OutputFile(path);
-  }
-
-  add(frame: SentFrame, device: string, seconds: number, nanoseconds: number): void {
-    let index = this.#interfaces.get(device);
-    if (index === undefined) {
-      index = this.#pcapng.addInterface(device, frame.hasEthernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW);
-      this.#interfaces.set(device, index);
-    }
-    const { bytes, start, end, originalEnd } = frame;
-    this.#pcapng.addPacket(
-      index,
-      seconds,
-      nanoseconds,
-      bytes,
-      start,
-      end - start,
-      originalEnd - start,
-      PCAPNG_OUTBOUND,
-    );
-    if (this.#pcapng.size >= WRITE_AT) this.#file.write(this.#pcapng.take());
-  }
-
-  close(): void {
-    this.#file.write(this.#pcapng.take());
-    this.#file.close();
-  }
+  return { totals, connections: () => printEntries(made.conntrack.entries), faults };
 }
