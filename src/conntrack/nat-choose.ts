@@ -56,8 +56,8 @@ export type ChooseOffset = (tuple: Uint32Array, manip: ManipType, min: number, s
 const swap32 = (word: number): number =>
   (((word & 255) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
 
-/** Status bits that say a connection is translated; the kernel adds the number of a bit where it means the bit: 6. */
-const USES_NAT = 0x30 | 6;
+/** Status bits that say a connection is translated: IPS_SRC_NAT, IPS_DST_NAT. */
+const USES_NAT = 0x30;
 
 /** floor(j × dist / 2^32), exact (kernel: reciprocal_scale()). */
 function reciprocalScale(j: number, dist: number): number {

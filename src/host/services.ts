@@ -1,4 +1,5 @@
 /** What extensions ask of the host: addresses, routes, REJECT, log, nfacct. */
+import { TransportPlace } from '../conntrack/tuple.js';
 import type { HostServices, SharedState } from '../ext/extension.js';
 import { fold } from '../net/checksum.js';
 import { NF_INET_FORWARD, NF_INET_LOCAL_OUT } from '../net/netfilter.js';
@@ -73,6 +74,7 @@ interface Nfacct {
 export class Services implements HostServices {
   readonly #port: ServicePort;
   readonly #nfacct = new Map<string, Nfacct>();
+  readonly #place = new TransportPlace();
 
   constructor(port: ServicePort, config: HostConfig) {
     this.#port = port;
@@ -122,9 +124,21 @@ export class Services implements HostServices {
   #reject6(p: HostPacket, code: number): void {
     if (p.fromKernel && p.protocol === IPPROTO_ICMPV6 && p.hook === NF_INET_LOCAL_OUT) return;
     if (p.f[Field.FragOff]! !== 0) return;
-    if (p.csum === CSUM_WIRE && !mayAnswer(p)) return;
+    if (p.csum === CSUM_WIRE && !this.#mayAnswer6(p)) return;
     const device = p.hook === NF_INET_LOCAL_OUT ? this.#port.devices.loopback : p.receivedOn;
     this.#port.answers6.sendError(p, ICMPV6_DEST_UNREACH, code, 0, device);
+  }
+
+  /** Kernel: reject6_csum_ok(). Unlike ip6tables it looks behind an authentication header, and wants a payload. */
+  #mayAnswer6(p: HostPacket): boolean {
+    if (p.verified) return true;
+    const place = this.#place;
+    const { view, l3Off, end, wireEnd } = p;
+    if (!place.skipFrom(view, end, view.getUint8(l3Off + 6), l3Off + 40) || place.off >= wireEnd) return false;
+    if (p.protocol !== IPPROTO_AH || NO_WHOLE_SUM.has(place.protocol)) return mayAnswer(p);
+    if (p.isCut) return true;
+    const pseudo = pseudoHeaderSum(p, place.protocol, wireEnd - place.off);
+    return fold(pseudo + sumView(view, place.off, wireEnd)) === 0xffff;
   }
 
   log(level: number, line: string): void {
@@ -229,20 +243,20 @@ export class Services implements HostServices {
   }
 }
 
+/** Protocols without a sum over their whole payload. */
+const NO_WHOLE_SUM: ReadonlySet<number> = new Set([
+  IPPROTO_GRE,
+  IPPROTO_ESP,
+  IPPROTO_AH,
+  IPPROTO_SCTP,
+  IPPROTO_UDPLITE,
+]);
+
 /** Kernel: nf_reject_verify_csum() and the sum that it calls for. */
 function mayAnswer(p: HostPacket): boolean {
-  switch (p.protocol) {
-    case IPPROTO_GRE:
-    case IPPROTO_ESP:
-    case IPPROTO_AH:
-    case IPPROTO_SCTP:
-    case IPPROTO_UDPLITE:
-      return true;
-    case IPPROTO_UDP:
-      return (p.end >= p.l4Off + 8 && p.view.getUint16(p.l4Off + 6) === 0) || sumsUp(p, p.verified);
-    default:
-      return sumsUp(p, p.verified);
-  }
+  if (NO_WHOLE_SUM.has(p.protocol)) return true;
+  if (p.protocol === IPPROTO_UDP && p.end >= p.l4Off + 8 && p.view.getUint16(p.l4Off + 6) === 0) return true;
+  return sumsUp(p, p.verified);
 }
 
 /**
