@@ -211,7 +211,9 @@ class Compiled implements CompiledEngine {
   /** First rule of the chain that matches; makes its frame. */
   #enter(table: CompiledTable, head: number, frame: number, packet: Packet): number {
     const { store } = table;
-    if (frame < 0) return firstMatch(store, store.start(head), packet);
+    if (frame < 0) {
+      return firstMatch(store, store.start(head), packet);
+    }
     const plan = table.plans[store.chainOf(head)]!;
     this.#frameTop += plan.frameSize;
     if (this.#frameTop > this.#frames.length) this.#frames = growInt32(this.#frames, this.#frameTop);

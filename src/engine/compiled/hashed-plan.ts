@@ -39,6 +39,7 @@ const CHEAP_SHAPES = 3;
 /** … later ones only when the filter of the residuals would have to carry this many rules more. */
 const MIN_LATER_SHAPE_RULES = 96;
 const MAX_SUBTABLES = 64;
+const ENTRY_WORDS = 3;
 
 export class HashedPlan {
   readonly #store: RuleStore;
@@ -48,7 +49,7 @@ export class HashedPlan {
   /** The shape of no slots, from which all others grow. */
   readonly #root: Shape;
   readonly #residual: ResidualList;
-  /** Rule, then next entry of the same key in rule order, by 2 × entry. */
+  /** By ENTRY_WORDS × entry: rule; next entry of the same key in rule order; head of the chain that the rule jumps to, 0: none, or not known. */
   #entries: Int32Array;
   #entryCount = 0;
   #freeEntry = -1;
@@ -85,7 +86,7 @@ export class HashedPlan {
       for (const { shape } of chosen.more) count(keyCounts, shape);
       entryCount += 1 + chosen.more.length;
     }
-    this.#entries = new Int32Array(2 * entryCount);
+    this.#entries = new Int32Array(ENTRY_WORDS * entryCount);
     const left = rules.map((_, i) => i).filter((i) => placed[i] === undefined);
     this.#residual = new ResidualList(
       store,
@@ -138,7 +139,7 @@ export class HashedPlan {
     let best = frames[frame + FRAME_BEST]!;
     for (;;) {
       const entry = best === -1 ? -1 : frames[frame + FRAME_HEAD + best]!;
-      const bestLabel = entry === -1 ? Infinity : store.label(entries[2 * entry]!);
+      const bestLabel = entry === -1 ? Infinity : store.label(entries[ENTRY_WORDS * entry]!);
       const looked = frames[frame + FRAME_LOOKED]!;
       const unlooked = looked < subtables.length ? subtables[looked]!.minLabel : Infinity;
       const limit = unlooked < bestLabel ? unlooked : bestLabel;
@@ -152,22 +153,24 @@ export class HashedPlan {
       if (unlooked < bestLabel) {
         const found = this.#lookUp(subtables[looked]!, packet.f, frames[frame + FRAME_AFTER]!);
         frames[frame + FRAME_HEAD + looked] = found;
+        if (found !== -1 && entries[ENTRY_WORDS * found + 2] !== 0) store.fetch(entries[ENTRY_WORDS * found + 2]!);
         frames[frame + FRAME_LOOKED] = looked + 1;
-        if (found !== -1 && store.label(entries[2 * found]!) < bestLabel) best = looked;
+        if (found !== -1 && store.label(entries[ENTRY_WORDS * found]!) < bestLabel) best = looked;
         continue;
       }
       if (entry === -1) {
         frames[frame + FRAME_BEST] = -1;
         return NO_RULE;
       }
-      frames[frame + FRAME_HEAD + best] = entries[2 * entry + 1]!;
+      frames[frame + FRAME_HEAD + best] = entries[ENTRY_WORDS * entry + 1]!;
       best = this.#bestOf(frames, frame, looked);
-      const rule = entries[2 * entry]!;
+      const rule = entries[ENTRY_WORDS * entry]!;
       if (rule === frames[frame + FRAME_LAST]) continue;
       frames[frame + FRAME_LAST] = rule;
       const result = store.passes(rule, packet);
       if (result !== FAILED) {
         frames[frame + FRAME_BEST] = best;
+        if (entries[ENTRY_WORDS * entry + 2] === 0) entries[ENTRY_WORDS * entry + 2] = store.jumpHead(rule);
         return result === HOTDROP ? BROKEN_PACKET : rule;
       }
     }
@@ -195,8 +198,8 @@ export class HashedPlan {
     let entry = subtable.find(f);
     if (after !== NO_RULE) {
       const from = this.#store.label(after);
-      while (entry !== -1 && this.#store.label(this.#entries[2 * entry]!) <= from)
-        entry = this.#entries[2 * entry + 1]!;
+      while (entry !== -1 && this.#store.label(this.#entries[ENTRY_WORDS * entry]!) <= from)
+        entry = this.#entries[ENTRY_WORDS * entry + 1]!;
     }
     return entry;
   }
@@ -207,7 +210,7 @@ export class HashedPlan {
     for (let i = 0; i < looked; i++) {
       const entry = frames[frame + FRAME_HEAD + i]!;
       if (entry === -1) continue;
-      const label = this.#store.label(this.#entries[2 * entry]!);
+      const label = this.#store.label(this.#entries[ENTRY_WORDS * entry]!);
       if (label < bestLabel) {
         best = i;
         bestLabel = label;
@@ -252,7 +255,7 @@ export class HashedPlan {
     for (const subtable of this.subtables) {
       subtable.minLabel = Infinity;
       subtable.heads.forEach((entry) => {
-        const label = this.#store.label(this.#entries[2 * entry]!);
+        const label = this.#store.label(this.#entries[ENTRY_WORDS * entry]!);
         if (label < subtable.minLabel) subtable.minLabel = label;
       });
     }
@@ -268,7 +271,7 @@ export class HashedPlan {
       this.subtables.push(subtable);
     }
     const entry = this.#newEntry(rule);
-    this.#entries[2 * entry + 1] = subtable.heads.set(subtable.hashOf(words), entry);
+    this.#entries[ENTRY_WORDS * entry + 1] = subtable.heads.set(subtable.hashOf(words), entry);
     subtable.minLabel = this.#store.label(rule);
     subtable.ruleCount++;
   }
@@ -280,13 +283,13 @@ export class HashedPlan {
     const hash = subtable.hashOf(words);
     let before = -1;
     let at = subtable.heads.find(hash);
-    while (at !== -1 && this.#store.label(entries[2 * at]!) < label) {
+    while (at !== -1 && this.#store.label(entries[ENTRY_WORDS * at]!) < label) {
       before = at;
-      at = entries[2 * at + 1]!;
+      at = entries[ENTRY_WORDS * at + 1]!;
     }
-    entries[2 * entry + 1] = at;
+    entries[ENTRY_WORDS * entry + 1] = at;
     if (before === -1) subtable.heads.set(hash, entry);
-    else entries[2 * before + 1] = entry;
+    else entries[ENTRY_WORDS * before + 1] = entry;
     if (label < subtable.minLabel) subtable.minLabel = label;
     subtable.ruleCount++;
   }
@@ -296,28 +299,31 @@ export class HashedPlan {
     const hash = subtable.hashOf(words);
     let before = -1;
     let at = subtable.heads.find(hash);
-    while (entries[2 * at] !== rule) {
+    while (entries[ENTRY_WORDS * at] !== rule) {
       before = at;
-      at = entries[2 * at + 1]!;
+      at = entries[ENTRY_WORDS * at + 1]!;
     }
-    const after = entries[2 * at + 1]!;
-    if (before !== -1) entries[2 * before + 1] = after;
+    const after = entries[ENTRY_WORDS * at + 1]!;
+    if (before !== -1) entries[ENTRY_WORDS * before + 1] = after;
     else if (after !== -1) subtable.heads.set(hash, after);
     else subtable.heads.delete(hash);
     subtable.ruleCount--;
-    entries[2 * at + 1] = this.#freeEntry;
+    entries[ENTRY_WORDS * at + 1] = this.#freeEntry;
     this.#freeEntry = at;
   }
 
   #newEntry(rule: number): number {
     let entry = this.#freeEntry;
     if (entry !== -1) {
-      this.#freeEntry = this.#entries[2 * entry + 1]!;
+      this.#freeEntry = this.#entries[ENTRY_WORDS * entry + 1]!;
     } else {
       entry = this.#entryCount++;
-      if (2 * entry === this.#entries.length) this.#entries = growInt32(this.#entries, 2 * entry + 16);
+      if (ENTRY_WORDS * entry === this.#entries.length) {
+        this.#entries = growInt32(this.#entries, ENTRY_WORDS * (entry + 8));
+      }
     }
-    this.#entries[2 * entry] = rule;
+    this.#entries[ENTRY_WORDS * entry] = rule;
+    this.#entries[ENTRY_WORDS * entry + 2] = 0;
     return entry;
   }
 

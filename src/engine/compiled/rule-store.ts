@@ -75,6 +75,9 @@ const BYTES = 3;
 const LABEL = 4;
 const RECORD_WORDS = 10;
 const HEAD_WORDS = 2;
+/** Words of a line of the processor's cache, and how many lie behind every head at least. */
+const LINE = 16;
+const BEHIND_HEAD = 7 * LINE;
 const TARGET_WORDS = 2;
 const HAS_TESTS = 1 << 16;
 
@@ -98,6 +101,7 @@ export class RuleStore {
   ints: Int32Array = new Int32Array(SPARE_WORDS);
   floats: Float64Array = new Float64Array(this.ints.buffer);
   #used = 0;
+  readonly #fetched = new Int32Array(1);
   #cold: Int32Array = new Int32Array(64);
   readonly #models: (Rule | undefined)[] = [];
   readonly #freeModels: number[] = [];
@@ -187,6 +191,23 @@ export class RuleStore {
   start(head: number): number {
     return this.ints[head]!;
   }
+  /** Head of the chain that the rule leads to; 0: none. */
+  jumpHead(rule: number): number {
+    const action = this.action(rule);
+    return action === DO_JUMP || action === DO_GOTO ? this.argument(rule) : 0;
+  }
+
+  /**
+   * Reads ahead: what lies behind the head is asked of memory at once, not line by line as the walk gets there. The chain
+   * and, as a load lays them out, those that it jumps to.
+   */
+  fetch(head: number): void {
+    const { ints } = this;
+    let words = ints[head + LINE]! ^ ints[head + 2 * LINE]! ^ ints[head + 3 * LINE]!;
+    words ^= ints[head + 4 * LINE]! ^ ints[head + 5 * LINE]! ^ ints[head + 6 * LINE]!;
+    // Kept, so that the compiler does not leave the reads out.
+    this.#fetched[0] = words;
+  }
   setStart(head: number, start: number): void {
     this.ints[head] = start;
   }
@@ -201,7 +222,7 @@ export class RuleStore {
     if (free !== undefined) return free;
     const at = this.#used;
     this.#used += size;
-    if (this.#used > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3);
+    if (this.#used + BEHIND_HEAD > this.ints.length) this.#resize(Math.ceil(this.#used / 2) * 3 + BEHIND_HEAD);
     return at;
   }
 
