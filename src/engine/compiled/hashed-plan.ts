@@ -318,7 +318,7 @@ export class HashedPlan {
       this.#freeEntry = this.#entries[ENTRY_WORDS * entry + 1]!;
     } else {
       entry = this.#entryCount++;
-      if (ENTRY_WORDS * entry === this.#entries.length) {
+      if (ENTRY_WORDS * (entry + 1) > this.#entries.length) {
         this.#entries = growInt32(this.#entries, ENTRY_WORDS * (entry + 8));
       }
     }

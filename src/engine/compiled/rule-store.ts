@@ -147,7 +147,7 @@ export class RuleStore {
     const index = this.#freeModels.pop() ?? this.#models.length;
     ints[rule + MODEL] = index;
     this.#models[index] = model;
-    if (COLD_WORDS * index === this.#cold.length) this.#cold = growInt32(this.#cold, COLD_WORDS * (index + 1));
+    if (COLD_WORDS * (index + 1) > this.#cold.length) this.#cold = growInt32(this.#cold, COLD_WORDS * (index + 1));
     this.#cold[COLD_WORDS * index] = base;
     this.#cold[COLD_WORDS * index + 1] = size;
     for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = code[i]!;
