@@ -186,8 +186,18 @@ export class Host {
       shared: this.#shared,
     });
     this.#pipeline.hooks.load(family, ruleSet, this.#options.buildEngine, env);
+    this.#useFlows(family);
+  }
+
+  #useFlows(family: Family): void {
     const flows = family === 4 ? this.#flows4 : this.#flows6;
     flows.use(this.#pipeline.hooks.engine(family)?.memo);
+  }
+
+  /** The listeners in the options' `events` are others than before: some of them need every step of every packet. */
+  listenersChanged(): void {
+    this.#useFlows(4);
+    this.#useFlows(6);
   }
 
   /** The engine that runs the family's rule set; undefined without one. */

@@ -43,5 +43,9 @@ export function makeReplayHost(config: HostConfig, options: ReplayHostOptions): 
   });
   const { conntrack } = host;
   sockets.attach(conntrack);
-  return { host, conntrack, sockets, seed: options.seed, connect: (more) => Object.assign(events, more) };
+  const connect = (more: HostEvents): void => {
+    Object.assign(events, more);
+    host.listenersChanged();
+  };
+  return { host, conntrack, sockets, seed: options.seed, connect };
 }

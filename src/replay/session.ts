@@ -79,6 +79,8 @@ export class ReplaySession {
   /** Number of the record at hand over all captures, from 1, and of what is done for it or before it (see Host.beginTurn). */
   #number = 0;
   #turn = 0;
+  /** Time has begun. */
+  #isStarted = false;
 
   // The record at hand.
   #record: CaptureRecord | undefined;
@@ -144,7 +146,7 @@ export class ReplaySession {
   pass(capture: number, record: CaptureRecord, taken: boolean, teaches: boolean): void {
     this.#next(record);
     if (!taken) return;
-    this.#host.clock.advanceTo(record.timeUs);
+    this.#advance(record);
     this.#runTimers(capture, record);
     if (!teaches) return;
     this.#begin(record);
@@ -165,7 +167,7 @@ export class ReplaySession {
       return;
     }
     const { frame } = this.#source;
-    this.#host.clock.advanceTo(record.timeUs);
+    this.#advance(record);
     this.#runTimers(capture, record);
     this.#begin(record);
     this.#watch?.beginRecord();
@@ -204,7 +206,7 @@ export class ReplaySession {
   #replayArp(capture: number, record: CaptureRecord): void {
     const { arp } = this.#source;
     if (arp.device === 0) return;
-    this.#host.clock.advanceTo(record.timeUs);
+    this.#advance(record);
     this.#runTimers(capture, record);
     this.#begin(record);
     this.#beginTurn(2 * this.#number + 1);
@@ -217,6 +219,14 @@ export class ReplaySession {
     this.#turn = 2 * this.#number + 1;
     if (totals.firstUs === 0) this.#start(record.timeUs);
     if (record.timeUs > totals.lastUs) totals.lastUs = record.timeUs;
+  }
+
+  #advance(record: CaptureRecord): void {
+    this.#host.clock.advanceTo(record.timeUs);
+    if (this.#isStarted) return;
+    // Connections from before live on from the first moment, whosever packet comes first.
+    this.#conntrack.sync();
+    this.#isStarted = true;
   }
 
   #beginTurn(turn: number): void {

@@ -27,6 +27,8 @@ export interface Setup {
   /** Name and bytes. */
   readonly captures: readonly (readonly [string, Uint8Array])[];
   readonly local?: boolean;
+  /** Nobody asks for results of single packets: those of established connections may go the short way. */
+  readonly framesOnly?: boolean;
 }
 
 export interface Seen {
@@ -87,6 +89,7 @@ function make(setup: Setup, watch?: Footprint) {
     log: (level, line) => add(`${level} ${line}`),
     unlisted: (original, translated) => unlisted.push({ turn: session.turn, original, translated }),
   };
+  if (setup.framesOnly === true) delete sinks.packet;
   const session = new ReplaySession(made, source, totals, sinks, watch);
   return { made, source, totals, items, unlisted, session };
 }
