@@ -6,6 +6,7 @@ import { jhash2 } from '../base/hash.js';
 import type { Rng } from '../base/rng.js';
 import {
   IP_CT_DIR_ORIGINAL,
+  IPS_DST_NAT,
   IPS_DYING,
   IPS_FIXED_TIMEOUT,
   IPS_SRC_NAT,
@@ -104,6 +105,38 @@ export class NatChooser {
       } else if (!this.#used(tuple, entry)) return;
     }
     this.#searchPort(tuple, range, entry, manip);
+  }
+
+  /**
+   * `choose` for the destination side where there is nothing to choose (DNAT to one address and at most one port), straight into
+   * the entry's reply tuple and status. False, and nothing has happened: it is another kind of range, or the tuple is taken.
+   */
+  chooseDestination(entry: number, range: NatRange): boolean {
+    const { flags, minAddress, maxAddress, minPort } = range;
+    if ((flags & ~NF_NAT_RANGE_PROTO_SPECIFIED) !== NF_NAT_RANGE_MAP_IPS || minPort !== range.maxPort) return false;
+    const { tuples } = this.#table;
+    const reply = (entry * 2 + 1) * TUPLE_WORDS;
+    if (!tupleHasPorts(tuples[reply + T_PROTO]! & 255)) return false;
+    const wanted = this.#inverse;
+    let changed = false;
+    for (let i = 0; i < TUPLE_WORDS; i++) wanted[i] = tuples[reply + i]!;
+    for (let i = 0; i < 4; i++) {
+      if (minAddress[i] !== maxAddress[i]) return false;
+      if (wanted[T_SRC + i] === minAddress[i]) continue;
+      wanted[T_SRC + i] = minAddress[i]!;
+      changed = true;
+    }
+    const ports = wanted[T_PORTS]!;
+    const port = (flags & NF_NAT_RANGE_PROTO_SPECIFIED) !== 0 ? minPort : ports >>> 16;
+    wanted[T_PORTS] = ((port << 16) | (ports & 0xffff)) >>> 0;
+    // The port that is asked for already is taken as it is.
+    const asked = (flags & NF_NAT_RANGE_PROTO_SPECIFIED) !== 0 && port === ports >>> 16;
+    if (!asked && this.#table.isTaken(wanted, 0, entry)) return false;
+    if (!changed && port === ports >>> 16) return true;
+    for (let i = 0; i < 4; i++) tuples[reply + T_SRC + i] = wanted[T_SRC + i]!;
+    tuples[reply + T_PORTS] = wanted[T_PORTS]!;
+    this.#table.status[entry] = this.#table.status[entry]! | IPS_DST_NAT;
+    return true;
   }
 
   /** Another connection's replies would be taken for this one's (kernel: nf_nat_used_tuple()). */

@@ -125,6 +125,11 @@ export class Nat {
     const done = manip === NF_NAT_MANIP_SRC ? IPS_SRC_NAT_DONE : IPS_DST_NAT_DONE;
     if ((status & done) !== 0) return NF_DROP;
     const reply = (entry * 2 + IP_CT_DIR_REPLY) * TUPLE_WORDS;
+    if (manip === NF_NAT_MANIP_DST && this.#chooser.chooseDestination(entry, range)) {
+      table.status[entry] = table.status[entry]! | done;
+      updateCtState(packet, table);
+      return NF_ACCEPT;
+    }
     const current = this.#current;
     // What we have looks like the inverse of the reply; the original tuple only before the first change.
     if (!invertTuple(table.tuples, reply, current, 0)) return NF_DROP;
