@@ -88,10 +88,15 @@ async function benchEstablished(fresh: Workload): Promise<void> {
   await bench(old, [establishedCase('compiled', old, node)]);
 }
 
-async function benchAll(): Promise<void> {
+/** The parts of the way, and both engines, on the smallest table. */
+async function benchFirst(): Promise<Workload> {
   const first = servicesNew(10, 2, 4, PACKETS);
-  console.log('Nanoseconds a packet: median, half the width of the middle half of the samples.');
+  console.log('\nNanoseconds a packet: median, half the width of the middle half of the samples.');
   await bench(first, [readingCase(first), parsingCase(first), ...engineCases(first)]);
+  return first;
+}
+
+async function benchAll(first: Workload): Promise<void> {
   for (const family of [4, 6] as const) {
     for (const endpoints of [2, 10]) {
       for (const services of [10, 100, 1000, 10_000, 50_000]) {
@@ -112,6 +117,8 @@ async function benchAll(): Promise<void> {
   }
 }
 
+/** From here on a workload takes so long that one wants to know what it is at. */
+const MANY_RULES = 100_000;
 /** In turns: what a table costs is a small difference where it is cheap. */
 const ROUNDS = has('--quick') ? 5 : 11;
 const marginal: Marginal[] = [];
@@ -133,7 +140,8 @@ async function benchTables(): Promise<void> {
   if (lacks !== undefined) console.log(`Without the kernel's own tables: ${lacks}.`);
   for (const workload of contested()) {
     console.log(`\n${workload.name} (${workload.ruleCount.toLocaleString('en-US')} rules)`);
-    for (const row of await contest(workload, { rounds: ROUNDS, reference: true })) {
+    const say = workload.ruleCount < MANY_RULES ? undefined : (what: string) => console.error(`  … ${what}`);
+    for (const row of await contest(workload, { rounds: ROUNDS, reference: true, ...(say && { say }) })) {
       marginal.push(row);
       console.log(
         `  ${row.contender.padEnd(16)} ${number(row.marginalNs).padStart(13)} ns ±${number(row.spreadNs).padStart(10)}   ` +
@@ -160,9 +168,10 @@ const machine = {
 };
 console.log(`Node ${machine.node}, ${machine.cores} × ${machine.cpu}`);
 const all = !has('--bars') && !has('--tables');
-// Tables first: the largest need most of the heap for themselves.
+const first = all ? await benchFirst() : undefined;
+// Then tables: the largest need most of the heap for themselves.
 if (all || has('--tables')) await benchTables();
-if (all) await benchAll();
+if (first !== undefined) await benchAll(first);
 let bars: Bar[] = [];
 if (all || has('--bars')) {
   console.log('\nBars');

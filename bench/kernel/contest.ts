@@ -16,6 +16,8 @@ export interface ContestOptions {
   /** Names of the kernel's contenders; all that can have the workload if undefined. */
   readonly tables?: readonly string[];
   readonly reference: boolean;
+  /** Told what is under way: the largest tables take the kernel's programs a minute each. */
+  readonly say?: (what: string) => void;
 }
 
 /** Without the kernel where this machine does not let us measure it: `kernelLacks` says why. */
@@ -34,11 +36,14 @@ export async function contest(workload: Workload, options: ContestOptions): Prom
     const kernel: KernelPair[] = [];
     for (const table of KERNEL_TABLES) {
       if (options.tables?.includes(table.name) === false || table.refuses(workload) !== undefined) continue;
+      options.say?.(`loading ${table.name}`);
       kernel.push(await kernelPair(lab, table, workload));
     }
+    options.say?.(`${options.rounds} rounds`);
     // Batches find their length in the first rounds.
     await measureMarginal(workload, kernel, 2);
     const measured = await measureMarginal(workload, [...engines, ...kernel], options.rounds);
+    options.say?.("reading the kernel's counters");
     for (const pair of kernel) pair.settle();
     return measured;
   } finally {
