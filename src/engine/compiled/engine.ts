@@ -217,8 +217,7 @@ class Compiled implements CompiledEngine {
     const plan = table.plans[store.chainOf(head)]!;
     this.#frameTop += plan.frameSize;
     if (this.#frameTop > this.#frames.length) this.#frames = growInt32(this.#frames, this.#frameTop);
-    plan.start(this.#frames, frame, NO_RULE, this.#effects);
-    return plan.next(this.#frames, frame, packet);
+    return plan.first(this.#frames, frame, this.#effects, packet);
   }
 
   /** The next rule behind `rule` that matches; the chain's frame is the top one again. */

@@ -128,6 +128,22 @@ export class HashedPlan {
     frames[frame + FRAME_LAST] = -1;
   }
 
+  /** `start` at the chain's first rule, and `next`. */
+  first(frames: Int32Array, frame: number, stamp: number, packet: Packet): number {
+    this.start(frames, frame, NO_RULE, stamp);
+    const { subtables } = this;
+    // Of a single table everything is known after one look, which does not mind what stands before its first rule.
+    if (subtables.length !== 1) return this.next(frames, frame, packet);
+    const found = this.#lookUp(subtables[0]!, packet.f, NO_RULE);
+    frames[frame + FRAME_LOOKED] = 1;
+    frames[frame + FRAME_HEAD] = found;
+    if (found === -1) return this.#residualMatch(frames, frame, Infinity, packet);
+    frames[frame + FRAME_BEST] = 0;
+    const head = this.#entries[ENTRY_WORDS * found + 2]!;
+    if (head !== 0) this.#store.fetch(head);
+    return this.next(frames, frame, packet);
+  }
+
   /**
    * The next rule whose tests all pass, NO_RULE, or BROKEN_PACKET (`store.brokenAt` then has the rule). The fields that
    * keys are made of must be as they were at `start`. Per packet: allocates nothing.
@@ -179,6 +195,7 @@ export class HashedPlan {
   /** The next residual with a label below `limit` that matches; NO_RULE; or BROKEN_PACKET. */
   #residualMatch(frames: Int32Array, frame: number, limit: number, packet: Packet): number {
     const residual = this.#residual;
+    if (residual.count === 0) return NO_RULE;
     const store = this.#store;
     if (frames[frame + FRAME_BEGUN] === 0) {
       frames[frame + FRAME_BEGUN] = 1;

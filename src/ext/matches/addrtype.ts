@@ -25,6 +25,11 @@ const NOT_IN_IPV6 =
 
 function bindType(test: TypeTest, first: 0 | 4, device: AddrtypeMatch['device'], env: BindEnv) {
   const { host, family } = env;
+  const { bits, invert } = test;
+  // kube-proxy asks this of every new packet.
+  if (family === 4 && device === undefined) {
+    return (packet: Packet): boolean => (((1 << host.addressType(packet, first, 0)) & bits) !== 0) !== invert;
+  }
   return (packet: Packet): boolean => {
     const index = device === undefined ? 0 : device === 'in' ? packet.f[Field.InDev]! : packet.f[Field.OutDev]!;
     const fits =
@@ -85,6 +90,7 @@ export const addrtype: MatchExt<AddrtypeMatch> = {
   bind(m, env) {
     const src = m.src && bindType(m.src, 0, m.device, env);
     const dst = m.dst && bindType(m.dst, 4, m.device, env);
+    if (src === undefined && dst !== undefined) return dst;
     return (packet) => (src === undefined || src(packet)) && (dst === undefined || dst(packet));
   },
 };
