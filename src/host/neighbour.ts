@@ -60,7 +60,7 @@ class NeighbourTable {
     const width = this.#width;
     if (this.#keys[slot * (1 + width)] === 0) {
       if (!mayGrow) return;
-      if (++this.count * 2 > this.#slots) {
+      if (++this.count * 4 > this.#slots * 3) {
         this.#grow();
         slot = this.#slotOf(device, words, at);
       }
