@@ -47,6 +47,10 @@ const KIND_UDP = 3;
 /** IPv4: without checksum. */
 const KIND_UDP_BARE = 4;
 
+/** Keys watched at a time, and the most packets of one that are let go by between two recordings. */
+const WATCHED_COUNT = 1024;
+const MAX_PATIENCE = 1023;
+
 /** What the cache asks of the pipeline. */
 export interface FlowPort {
   readonly conntrack: ConntrackTable;
@@ -71,8 +75,18 @@ export class FlowCache {
   #memo: WalkMemo | undefined;
   #version = 0;
   readonly #sent = new FlowFrame();
-  /** The packet on the long way that may become a flow, and how it came. */
+  /**
+   * Keys whose packets may soon be worth recording, by the low bits of their hash: the hash, how many packets are let go by first,
+   * and how many were the last time. Recording costs more than the long way itself, so it waits for an assured connection's
+   * second packet, and longer and longer after each recording that was of no use.
+   */
+  readonly #watched = new Int32Array(WATCHED_COUNT);
+  readonly #waits = new Uint16Array(WATCHED_COUNT);
+  readonly #patience = new Uint16Array(WATCHED_COUNT);
+  /** The packet on the long way that is looked at, whether its walk is recorded, and how it came. */
   #pending: HostPacket | undefined;
+  #isRecorded = false;
+  #pendingHash = 0;
   readonly #pendingKey = new Uint32Array(11);
   #pendingLength = 0;
   #pendingTos = 0;
@@ -308,7 +322,11 @@ export class FlowCache {
     this.#pendingIpSum = p.family === 4 ? view.getUint16(l3Off + 10) : 0;
     this.#pendingL4Sum = view.getUint16(l4Off + checksumOffset(kind));
     this.#pending = p;
-    memo.begin(p);
+    const hash = this.#table.hashOf(key);
+    const place = hash & (WATCHED_COUNT - 1);
+    this.#pendingHash = hash;
+    this.#isRecorded = this.#watched[place] === hash && this.#waits[place] === 0;
+    if (this.#isRecorded) memo.begin(p);
   }
 
   /** A frame has left by the long way. */
@@ -316,26 +334,57 @@ export class FlowCache {
     const p = frame.packet;
     if (p !== this.#pending) return;
     this.#pending = undefined;
+    if (!this.#isRecorded) {
+      if (this.#isAssured(p)) this.#watch();
+      return;
+    }
     const memo = this.#memo!;
     const walk = memo.end();
     if (memo.version !== this.#version) this.#forget();
-    if (walk >= 0 && this.#isSteady(p, frame)) this.#note(p, frame, walk);
+    if (walk < 0 || !this.#isSteady(p, frame) || !this.#note(p, frame, walk)) this.#giveUp();
   }
 
   /** The long way has ended. */
   end(): void {
     if (this.#pending === undefined) return;
     this.#pending = undefined;
+    if (!this.#isRecorded) return;
     this.#memo!.end();
+    this.#giveUp();
   }
 
-  /** Whether the next such packet would fare the same, as far as the host's own steps go. */
-  #isSteady(p: HostPacket, frame: SentFrame): boolean {
+  /** Brings the next recording of packets like the last one nearer. */
+  #watch(): void {
+    const hash = this.#pendingHash;
+    const place = hash & (WATCHED_COUNT - 1);
+    if (this.#watched[place] === hash) {
+      this.#waits[place]!--;
+    } else {
+      this.#watched[place] = hash;
+      this.#waits[place] = this.#patience[place] = 0;
+    }
+  }
+
+  /** The last recording was of no use. */
+  #giveUp(): void {
+    const place = this.#pendingHash & (WATCHED_COUNT - 1);
+    this.#patience[place] = Math.min(this.#patience[place]! * 2 + 1, MAX_PATIENCE);
+    this.#waits[place] = this.#patience[place]!;
+  }
+
+  #isAssured(p: HostPacket): boolean {
     const needed = IPS_ASSURED | IPS_CONFIRMED;
     return (
       p.ct >= 0 &&
       (p.ctInfo === IP_CT_ESTABLISHED || p.ctInfo === IP_CT_ESTABLISHED_REPLY) &&
-      (this.#entries.status[p.ct]! & needed) === needed &&
+      (this.#entries.status[p.ct]! & needed) === needed
+    );
+  }
+
+  /** Whether the next such packet would fare the same, as far as the host's own steps go. */
+  #isSteady(p: HostPacket, frame: SentFrame): boolean {
+    return (
+      this.#isAssured(p) &&
       !p.traced &&
       !p.redirect &&
       !p.hasTemplate &&
@@ -351,12 +400,13 @@ export class FlowCache {
     );
   }
 
-  #note(p: HostPacket, frame: SentFrame, walk: number): void {
+  /** False: a flow cannot tell what became of the packet. */
+  #note(p: HostPacket, frame: SentFrame, walk: number): boolean {
     const { view, l3Off, l4Off, f } = p;
     const key = this.#pendingKey;
     const kind = key[F.META]! & 255;
     const ports = view.getUint32(l4Off);
-    if (p.family === 6 && view.getUint32(l3Off) !== key[F.HEAD]!) return;
+    if (p.family === 6 && view.getUint32(l3Off) !== key[F.HEAD]!) return false;
     // The pieces of the long way add up: ones' complement sums do not mind the order.
     let addresses = 0;
     for (let i = 0; i < 8; i++) addresses += changeOf(key[F.SRC + i]!, f[Field.Src0 + i]!);
@@ -365,9 +415,9 @@ export class FlowCache {
     const ipChange = fold(addresses + changeOf((ttl << 8) | protocol, ((ttl - 1) << 8) | protocol));
     const l4Change = fold(addresses + changeOf(key[F.PORTS]!, ports));
     // A target may have changed more than a flow can tell; then the sums do not come out.
-    if (p.family === 4 && changed(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return;
+    if (p.family === 4 && changed(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return false;
     const l4Sum = view.getUint16(l4Off + checksumOffset(kind));
-    if (replaceTransportSum(this.#pendingL4Sum, l4Change, kind) !== l4Sum) return;
+    if (replaceTransportSum(this.#pendingL4Sum, l4Change, kind) !== l4Sum) return false;
     const flow = this.#table.put(key);
     const { words } = this.#table;
     const entries = this.#entries;
@@ -385,6 +435,7 @@ export class FlowCache {
     words[flow + F.L4_CHANGE] = l4Change;
     words[flow + F.PORTS_OUT] = ports;
     for (let i = 0; i < 8; i++) words[flow + F.SRC_OUT + i] = f[Field.Src0 + i]!;
+    return true;
   }
 }
 

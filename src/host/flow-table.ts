@@ -109,6 +109,11 @@ export class FlowTable {
     }
   }
 
+  /** Hash of a key of KEY_WORDS words. Signed. */
+  hashOf(key: Uint32Array): number {
+    return hashKey(this.#seed, key, 0);
+  }
+
   /** First word of the record for the key of KEY_WORDS words, an old one's if the key is known. The rest of it is the caller's to write. */
   put(key: Uint32Array): number {
     if (this.#count === MAX_FLOWS) this.clear();

@@ -331,7 +331,9 @@ describe('pipes and terminals', () => {
   });
   it.skipIf(!isInstalled('script', '--version'))('colours only on a terminal, and not with NO_COLOR', () => {
     const inTerminal = (env: string): string =>
-      command.shell(`env -u NO_COLOR -u CI ${env} script -qec "$CHAINWALK replay ${BUNDLE} ${LAN}" /dev/null </dev/null`).stdout;
+      command.shell(
+        `env -u NO_COLOR -u CI ${env} script -qec "$CHAINWALK replay ${BUNDLE} ${LAN}" /dev/null </dev/null`,
+      ).stdout;
     expect(inTerminal('TERM=xterm')).toContain('\u001b[1m');
     expect(inTerminal('TERM=xterm NO_COLOR=1')).not.toContain('\u001b[');
     expect(command.run(['replay', BUNDLE, LAN], '', { FORCE_COLOR: '0' }).stdout).not.toContain('\u001b');
