@@ -128,7 +128,10 @@ export class RuleStore {
     this.lowering = new Lowering(env.family, names);
   }
 
-  /** Stores a rule with all its tests as its program; returns its number. Its counters are zero, its place is open. */
+  /**
+   * Stores a rule with all its tests as its program; returns its number. Its counters are zero, its place is open, and
+   * `bindStateful` is to follow.
+   */
   add(model: Rule, steps: readonly Step[]): number {
     const called = this.lowering.called(model);
     const own = ownCount(called);
@@ -151,8 +154,18 @@ export class RuleStore {
     this.#cold[COLD_WORDS * index] = base;
     this.#cold[COLD_WORDS * index + 1] = size;
     for (let i = 0; i < length; i++) ints[rule + RECORD_WORDS + i] = code[i]!;
-    if (own > 0) this.#bindStateful(called, base);
     return rule;
+  }
+
+  /** Binds the rule's stateful extensions now: who comes first settles what a name's shared state is. */
+  bindStateful(rule: number): void {
+    let place = this.#base(rule);
+    if (place === -1) return;
+    for (const use of this.lowering.called(this.model(rule))) {
+      if (!ownsPlace(use)) continue;
+      if (isStateful(use)) this.#bind(use, place);
+      place++;
+    }
   }
 
   /** Gives back all that the rule holds. */
@@ -361,16 +374,6 @@ export class RuleStore {
       this.#shared.set(key, place);
     }
     return place;
-  }
-
-  /** Binds the rule's stateful extensions now: who comes first settles what a name's shared state is. */
-  #bindStateful(called: readonly (MatchUse | TargetUse)[], base: number): void {
-    let place = base;
-    for (const use of called) {
-      if (!ownsPlace(use)) continue;
-      if (isStateful(use)) this.#bind(use, place);
-      place++;
-    }
   }
 
   #bind(use: MatchUse | TargetUse, place: number): MatchFn | TargetFn {

@@ -79,8 +79,8 @@ export class CompiledTable {
       ruleCount += chain.rules.length;
     }
     this.store.reserve(ruleCount);
-    for (const chain of table.chains.values()) this.#fill(this.chain(chain.name), chain.rules);
-    this.#linkJumps();
+    for (const chain of inWalkOrder(table.chains)) this.#fill(this.chain(chain.name), chain.rules);
+    this.#finishLoad();
     this.store.trim();
   }
 
@@ -125,11 +125,15 @@ export class CompiledTable {
     this.#choosePlan(chain, rules, steps);
   }
 
-  /** During a load rules jump to numbers of chains, as not all heads have their place yet. */
-  #linkJumps(): void {
+  /**
+   * In the order of the table: binds what has state, and gives jumps the heads of their chains. Till now they had the
+   * chains' numbers, as not all heads had their place yet.
+   */
+  #finishLoad(): void {
     const { store } = this;
     for (const chain of this.#byName.values()) {
       for (let rule = chain.first; rule !== -1; rule = store.next(rule)) {
+        store.bindStateful(rule);
         const action = store.action(rule);
         if (action !== DO_JUMP && action !== DO_GOTO) continue;
         store.setAction(rule, action, this.chains[store.argument(rule)]!.head);
@@ -231,6 +235,7 @@ export class CompiledTable {
     const after = before === -1 ? chain.first : store.next(before);
     const steps = store.lowering.steps(model);
     const rule = this.#add(model, steps);
+    store.bindStateful(rule);
     store.setNext(rule, after);
     if (before === -1) chain.first = rule;
     else store.setNext(before, rule);
@@ -362,4 +367,30 @@ export class CompiledTable {
     for (const chain of this.#byName.values()) chains.set(chain.name, this.modelOf(chain));
     return { name: this.name, chains: inSavedOrder(chains) };
   }
+}
+
+/**
+ * The chains, each followed by those that its rules jump to: a walk then finds what it needs next nearby, however the
+ * file lists them (by name, as legacy iptables-save does).
+ */
+function inWalkOrder(chains: ReadonlyMap<string, Chain>): Chain[] {
+  const ordered: Chain[] = [];
+  const seen = new Set<Chain>();
+  const open: Chain[] = [];
+  for (const first of chains.values()) {
+    open.push(first);
+    while (open.length > 0) {
+      const chain = open.pop()!;
+      if (seen.has(chain)) continue;
+      seen.add(chain);
+      ordered.push(chain);
+      for (let i = chain.rules.length - 1; i >= 0; i--) {
+        const { target } = chain.rules[i]!;
+        if (target.kind !== 'jump' && target.kind !== 'goto') continue;
+        const next = chains.get(target.chain);
+        if (next !== undefined && !seen.has(next)) open.push(next);
+      }
+    }
+  }
+  return ordered;
 }
