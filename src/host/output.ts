@@ -69,13 +69,29 @@ export class Output {
     if (this.#pipeline.hook(p, NF_INET_LOCAL_OUT, 0, p.outDevice)) this.output(p);
   }
 
-  /** Kernel: ip_output(), ip6_output(). */
+  /** Kernel: ip_output(), ip_mc_output(), ip6_output(). What goes to an own group with a TTL of 0 stays within the host. */
   output(p: HostPacket): void {
     const heard = p.local && this.#isHeardHere(p);
-    if (heard && p.family === 4) this.#hearCopy(p);
+    if (heard && p.family === 4) {
+      this.#hearCopy(p);
+      if (p.ttl === 0 && p.routeType === RTN_MULTICAST) {
+        this.#pipeline.drop(p, 'send', 'TTL exceeded');
+        return;
+      }
+    }
     if (!this.#pipeline.hook(p, NF_INET_POST_ROUTING, p.local ? 0 : p.receivedOn, p.outDevice)) return;
     // IPv6 makes the copy behind POSTROUTING (ip6_finish_output2()), IPv4 before it (ip_mc_output()).
-    if (heard && p.family === 6) this.#hearCopy(p);
+    if (heard && p.family === 6) {
+      this.#hearCopy(p);
+      if (p.ttl === 0) {
+        this.#pipeline.drop(p, 'send', 'TTL exceeded');
+        return;
+      }
+    }
+    if (p.family === 6 && isNodeLocal(p) && p.outDevice !== this.#pipeline.devices.loopback) {
+      this.#pipeline.drop(p, 'send', 'bad multicast scope');
+      return;
+    }
     this.#pipeline.sender.send(p);
   }
 
@@ -123,6 +139,11 @@ export class Output {
     if (found) this.#pipeline.events.routed?.(p);
     return found;
   }
+}
+
+/** To a group of interface-local scope or less: such packets never leave by a wire. */
+function isNodeLocal(p: HostPacket): boolean {
+  return p.f[Field.Dst0]! >>> 24 === 0xff && ((p.f[Field.Dst0]! >>> 16) & 15) <= 1;
 }
 
 /** Neighbour discovery: ICMPv6 types 133 to 137. */

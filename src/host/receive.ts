@@ -77,7 +77,7 @@ export class Receiver {
       if (this.#pipeline.hook(p, NF_INET_PRE_ROUTING, device.index, 0)) this.#route4(p, device);
       return;
     }
-    const fault = this.#sanity6(p, device);
+    const fault = this.#sanity6(p, device, false);
     if (fault !== undefined) {
       this.#pipeline.drop(p, 'receive', fault);
       return;
@@ -139,8 +139,8 @@ export class Receiver {
     return false;
   }
 
-  /** Kernel: ip6_rcv_core(). */
-  #sanity6(p: HostPacket, device: Device): DropReason | undefined {
+  /** Kernel: ip6_rcv_core(). `isCopy`: of an own packet to a group that the host is in. */
+  #sanity6(p: HostPacket, device: Device, isCopy: boolean): DropReason | undefined {
     const { f, view, l3Off } = p;
     if (device.settings.disabled6) return 'IPv6 is off on the device';
     if (!device.isLoopback && (isLoopback6(f, Field.Src0) || isLoopback6(f, Field.Dst0))) {
@@ -148,7 +148,7 @@ export class Receiver {
     }
     if (f[Field.Dst0]! >>> 24 === 0xff) {
       const scope = (f[Field.Dst0]! >>> 16) & 15;
-      if (scope === 0 || (scope === 1 && !device.isLoopback)) return 'bad multicast scope';
+      if (scope === 0 || (scope === 1 && !device.isLoopback && !isCopy)) return 'bad multicast scope';
     }
     if (f[Field.Src0]! >>> 24 === 0xff) return 'multicast source address';
     if (view.getUint8(l3Off + 6) !== 0) return undefined;
@@ -183,7 +183,7 @@ export class Receiver {
     p.redirect = false;
     p.f[Field.PktType] = !toGroup ? PACKET_HOST : p.routeType === RTN_BROADCAST ? PACKET_BROADCAST : PACKET_MULTICAST;
     p.macOff = -1;
-    const fault = p.family === 6 ? this.#sanity6(p, this.#pipeline.devices.at(device)!) : undefined;
+    const fault = p.family === 6 ? this.#sanity6(p, this.#pipeline.devices.at(device)!, toGroup) : undefined;
     if (fault !== undefined) {
       this.#pipeline.drop(p, 'receive', fault);
       return;

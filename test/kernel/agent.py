@@ -127,6 +127,8 @@ class Host:
         self.sentinel = mac_bytes(links[0]["mac"]) + mac_bytes(links[0]["peerMac"]) + b"\x88\xb5" + bytes(46)
         set_net(self.h)
         self.born = time.monotonic()
+        # Longest time between a moment that was written down and what happened then, in seconds.
+        self.stall = 0.0
 
     def close(self):
         for s in [self.capture, self.sentinel_in, self.netlink, *self.raw.values(), *self.wires]:
@@ -186,6 +188,7 @@ class Host:
         data = base64.b64decode(data)
         now = time.time_ns() // 1000
         error = 0
+        begun = time.monotonic()
         try:
             if where >= 0:
                 self.wires[where].send(data)
@@ -195,6 +198,7 @@ class Host:
                 self.raw[family].sendto(data, (to, 0))
         except OSError as e:
             error = e.errno
+        self.stall = max(self.stall, time.monotonic() - begun)
         return now, error
 
 
@@ -269,6 +273,7 @@ class Agent:
             run = run_tool(restore, text)
             if run.returncode != 0:
                 break
+        host.stall = 0.0
         host.flush_connections()
         if any("nfacct" in text for text in m["texts"]):
             host.zero_accounts()
@@ -297,12 +302,14 @@ class Agent:
         host.settle()
         host.drain(out)
         now = time.time_ns() // 1000
+        begun = time.monotonic()
         with open("/proc/thread-self/net/nf_conntrack") as f:
             connections = f.read()
         listing = None
         if m["listing"]:
             family = "ipv4" if self.config["family"] == 4 else "ipv6"
             listing = run_tool(["conntrack", "-L", "-o", "extended", "-f", family], "").stdout.decode()
+        host.stall = max(host.stall, time.monotonic() - begun)
         lines = []
         while self.lines is not None:
             try:
@@ -315,7 +322,7 @@ class Agent:
             lines.append([int(head.split(b",")[0]) & 7, text.split(b"\n")[0].decode("utf-8", "replace")])
         self.give_log()
         saved = run_tool([self.prefix() + "-legacy-save", "-c"], "").stdout.decode("utf-8", "surrogateescape")
-        return {"out": out, "now": now, "connections": connections, "listing": listing, "log": lines, "saved": saved}
+        return {"out": out, "now": now, "stall": host.stall, "connections": connections, "listing": listing, "log": lines, "saved": saved}
 
     def save(self, m):
         """Loads one rule file and returns what is saved, without traffic."""

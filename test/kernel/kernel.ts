@@ -36,6 +36,8 @@ export interface SendResult {
 export interface Outcome {
   readonly out: readonly SentFrame[];
   readonly nowUs: number;
+  /** Longest time, in seconds, by which something happened later than was written down: the machine was busy. */
+  readonly stall: number;
   /** /proc/net/nf_conntrack. */
   readonly connections: string;
   /** `conntrack -L -o extended`, when asked for. */
