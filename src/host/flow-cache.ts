@@ -47,8 +47,7 @@ const KIND_UDP = 3;
 /** IPv4: without checksum. */
 const KIND_UDP_BARE = 4;
 
-/** Keys watched at a time, and the most packets of one that are let go by between two recordings. */
-const WATCHED_COUNT = 1024;
+/** Most packets that are let go by between two recordings. */
 const MAX_PATIENCE = 1023;
 
 /** What the cache asks of the pipeline. */
@@ -75,19 +74,10 @@ export class FlowCache {
   #memo: WalkMemo | undefined;
   #version = 0;
   readonly #sent = new FlowFrame();
-  /**
-   * Keys whose packets may soon be worth recording, by the low bits of their hash: the hash, how many packets are let go by first,
-   * and how many were the last time. Recording costs more than the long way itself, so it waits for an assured connection's
-   * second packet, and longer and longer after each recording that was of no use.
-   */
-  readonly #watched = new Int32Array(WATCHED_COUNT);
-  readonly #waits = new Uint16Array(WATCHED_COUNT);
-  readonly #patience = new Uint16Array(WATCHED_COUNT);
   /** The packet on the long way that is looked at, whether its walk is recorded, and how it came. */
   #pending: HostPacket | undefined;
   #isRecorded = false;
-  #pendingHash = 0;
-  readonly #pendingKey = new Uint32Array(11);
+  readonly #pendingKey = new Uint32Array(F.KEY_WORDS);
   #pendingLength = 0;
   #pendingTos = 0;
   #pendingTtl = 0;
@@ -322,10 +312,9 @@ export class FlowCache {
     this.#pendingIpSum = p.family === 4 ? view.getUint16(l3Off + 10) : 0;
     this.#pendingL4Sum = view.getUint16(l4Off + checksumOffset(kind));
     this.#pending = p;
-    const hash = this.#table.hashOf(key);
-    const place = hash & (WATCHED_COUNT - 1);
-    this.#pendingHash = hash;
-    this.#isRecorded = this.#watched[place] === hash && this.#waits[place] === 0;
+    const { words } = this.#table;
+    const flow = this.#table.find(key);
+    this.#isRecorded = flow >= 0 && (words[flow + F.SERIAL] !== 0 || words[flow + F.WALK] === 0);
     if (this.#isRecorded) memo.begin(p);
   }
 
@@ -353,23 +342,23 @@ export class FlowCache {
     this.#giveUp();
   }
 
-  /** Brings the next recording of packets like the last one nearer. */
+  /**
+   * The packet's key is a candidate, nearer to being recorded. Recording costs more than the long way itself, so it waits for an
+   * assured connection's second packet, and longer and longer after each recording that was of no use.
+   */
   #watch(): void {
-    const hash = this.#pendingHash;
-    const place = hash & (WATCHED_COUNT - 1);
-    if (this.#watched[place] === hash) {
-      this.#waits[place]!--;
-    } else {
-      this.#watched[place] = hash;
-      this.#waits[place] = this.#patience[place] = 0;
-    }
+    const flow = this.#table.put(this.#pendingKey);
+    const { words } = this.#table;
+    if (words[flow + F.SERIAL] === 0 && words[flow + F.WALK]! > 0) words[flow + F.WALK]!--;
   }
 
   /** The last recording was of no use. */
   #giveUp(): void {
-    const place = this.#pendingHash & (WATCHED_COUNT - 1);
-    this.#patience[place] = Math.min(this.#patience[place]! * 2 + 1, MAX_PATIENCE);
-    this.#waits[place] = this.#patience[place]!;
+    const flow = this.#table.put(this.#pendingKey);
+    const { words } = this.#table;
+    const patience = words[flow + F.SERIAL] === 0 ? words[flow + F.CT_STATE]! : 0;
+    words[flow + F.SERIAL] = 0;
+    words[flow + F.CT_STATE] = words[flow + F.WALK] = Math.min(2 * patience + 1, MAX_PATIENCE);
   }
 
   #isAssured(p: HostPacket): boolean {

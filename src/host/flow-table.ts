@@ -16,17 +16,18 @@ export const PORTS = 1;
 export const HEAD = 2;
 export const SRC = 3;
 export const DST = 7;
-const KEY_WORDS = 11;
+export const KEY_WORDS = 11;
 /** Entry × 2 + direction. */
 export const NODE = 11;
-/** The entry as it was: EntryTable.serial, status, mark. */
+/** The entry as it was: EntryTable.serial, status, mark. SERIAL 0: a candidate, of which nothing else is kept yet. */
 export const SERIAL = 12;
 export const STATUS = 13;
 export const CT_MARK = 14;
 /** Larger packets take the long way. */
 export const MTU = 15;
-/** Number of the walk (WalkMemo). */
+/** Number of the walk (WalkMemo). Of a candidate: packets that are let go by before one is recorded. */
 export const WALK = 16;
+/** Field.CtState. Of a candidate: packets that were let go by the last time. */
 export const CT_STATE = 17;
 /** The packet's mark at its end. */
 export const MARK = 18;
@@ -109,30 +110,41 @@ export class FlowTable {
     }
   }
 
-  /** Hash of a key of KEY_WORDS words. Signed. */
-  hashOf(key: Uint32Array): number {
-    return hashKey(this.#seed, key, 0);
+  /** First word of the record with the key of KEY_WORDS words, or -1. */
+  find(key: Uint32Array): number {
+    const stored = this.#index[this.#slotOf(key)]!;
+    return (stored - 1) * FLOW_WORDS;
   }
 
-  /** First word of the record for the key of KEY_WORDS words, an old one's if the key is known. The rest of it is the caller's to write. */
+  /**
+   * First word of the record for the key of KEY_WORDS words; a new one if the key is not known: its other words are 0, that
+   * is, a candidate without delay.
+   */
   put(key: Uint32Array): number {
+    let slot = this.#slotOf(key);
+    const stored = this.#index[slot]!;
+    if (stored !== 0) return (stored - 1) * FLOW_WORDS;
     if (this.#count === MAX_FLOWS) this.clear();
     if ((this.#count + 1) * FLOW_WORDS > this.words.length) this.#grow();
+    slot = this.#slotOf(key);
+    this.#index[slot] = ++this.#count;
+    const at = (this.#count - 1) * FLOW_WORDS;
+    this.words.set(key, at);
+    return at;
+  }
+
+  /** Slot that holds the key, or the free one where it would go. */
+  #slotOf(key: Uint32Array): number {
     const { words } = this;
     const index = this.#index;
     const mask = this.#mask;
     for (let slot = hashKey(this.#seed, key, 0) & mask; ; slot = (slot + 1) & mask) {
       const stored = index[slot]!;
-      if (stored === 0) {
-        index[slot] = ++this.#count;
-        const at = (this.#count - 1) * FLOW_WORDS;
-        for (let i = 0; i < KEY_WORDS; i++) words[at + i] = key[i]!;
-        return at;
-      }
+      if (stored === 0) return slot;
       const at = (stored - 1) * FLOW_WORDS;
       let i = 0;
       while (i < KEY_WORDS && words[at + i] === key[i]) i++;
-      if (i === KEY_WORDS) return at;
+      if (i === KEY_WORDS) return slot;
     }
   }
 
