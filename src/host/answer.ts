@@ -44,6 +44,8 @@ export interface AnswerPort {
   release(packet: HostPacket): void;
   /** The answer belongs to the cause's connection (nf_ct_attach()); nothing if the cause has none. */
   attach(answer: HostPacket, cause: HostPacket): void;
+  /** The cause's connection closes, for REJECT sends a reset (nf_ct_set_closing()). */
+  close(cause: HostPacket): void;
   /** Sends a routed own packet through OUTPUT; takes it over. */
   sendOwn(answer: HostPacket): void;
   /** Microseconds since the epoch. */
@@ -226,6 +228,7 @@ export class Answers4 {
     // Kernel: nf_reject_ip_tcphdr_put(); ip_send_unicast_reply() sums by itself.
     leaveTransportChecksum(answer);
     this.#port.attach(answer, cause);
+    this.#port.close(cause);
     this.#port.sendOwn(answer);
   }
 

@@ -215,8 +215,10 @@ export class Answers6 {
     this.#finish(answer, 0);
     answer.isOrphan = true;
     // Errors that quote the reset show it. Kernel: tcp_v6_send_response(); nf_reject_ip6_tcphdr_put() sums by itself.
-    if (reject) this.#port.attach(answer, cause);
-    else leaveTransportChecksum(answer);
+    if (reject) {
+      this.#port.attach(answer, cause);
+      this.#port.close(cause);
+    } else leaveTransportChecksum(answer);
     this.#port.sendOwn(answer);
   }
 

@@ -141,9 +141,6 @@ export class Host {
         answers4: pipeline.answers4,
         answers6: pipeline.answers6,
         log: (level, line) => events.log?.(level, line),
-        rejectedByReset: (packet) => {
-          if (packet.ct !== -1) conntrack.rejectedByReset(packet);
-        },
       },
       config,
     );

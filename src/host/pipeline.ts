@@ -69,7 +69,7 @@ export class Pipeline {
   readonly routing4: Routing4;
   readonly routing6: Routing6;
   readonly conntrack: ConntrackTable;
-  readonly neighbours = new Neighbours();
+  readonly neighbours: Neighbours;
   /** Packets that went no further, by reason. */
   readonly drops = new DropCounts();
   readonly pool = new PacketPool();
@@ -99,6 +99,7 @@ export class Pipeline {
       rng: new Rng(setup.seed ^ 0x5bd1e995),
       settings: settingsFromSysctl(config.sysctl),
     });
+    this.neighbours = new Neighbours(setup.seed ^ 0x2545f491);
     for (const n of config.neighbours) {
       const { mac } = n;
       const low = ((mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!) >>> 0;
@@ -141,6 +142,9 @@ export class Pipeline {
       attach: (answer, cause) => {
         this.conntrack.attach(answer, cause);
         if (answer.ct !== -1) answer.ownsConnection = false;
+      },
+      close: (cause) => {
+        if (cause.ct !== -1) this.conntrack.rejectedByReset(cause);
       },
       sendOwn: (answer) => {
         answer.origin = 'answer';

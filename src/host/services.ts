@@ -61,8 +61,6 @@ export interface ServicePort {
   readonly answers4: Answers4;
   readonly answers6: Answers6;
   log(level: number, line: string): void;
-  /** The packet's connection closes (REJECT --reject-with tcp-reset). */
-  rejectedByReset(packet: HostPacket): void;
 }
 
 interface Nfacct {
@@ -110,7 +108,6 @@ export class Services implements HostServices {
     if (!sumsUp(p, p.verified && p.hook !== NF_INET_FORWARD)) return;
     if (p.family === 4) this.#port.answers4.rejectWithReset(p);
     else this.#port.answers6.rejectWithReset(p);
-    this.#port.rejectedByReset(p);
   }
 
   #reject4(p: HostPacket, code: number): void {

@@ -173,20 +173,33 @@ export function compare(record: CaseRecord, other: HostOutcome): Difference[] {
   ];
 }
 
+function framesByKey(record: CaseRecord, outcome: HostOutcome, tags: Tags): Map<string, string> {
+  const frames = framesOf(record, outcome);
+  const next = LINKS.map(() => 0);
+  const masked = maskedFrames(record, outcome, tags);
+  const keys = frameKeys(record, frames);
+  return new Map(frames.map(({ link }, i) => [keys[i]!, masked[link]![next[link]!++]!]));
+}
+
+/** Frames of the kernel, from the first on, that `other` has too. */
+export function framesInStep(record: CaseRecord, other: HostOutcome): number {
+  const tags = tagsOf(record);
+  const ours = framesByKey(record, other, tags);
+  let count = 0;
+  for (const [key, frame] of framesByKey(record, record.kernel, tags)) {
+    if (ours.get(key) !== frame) break;
+    count++;
+  }
+  return count;
+}
+
 /** How far `other` is from the kernel's outcome: frames, connections and log lines that differ. */
 export function distance(record: CaseRecord, other: HostOutcome): number {
   const { kernel } = record;
   const tags = tagsOf(record);
   let count = 0;
-  const byKey = (outcome: HostOutcome) => {
-    const frames = framesOf(record, outcome);
-    const next = LINKS.map(() => 0);
-    const masked = maskedFrames(record, outcome, tags);
-    const keys = frameKeys(record, frames);
-    return new Map(frames.map(({ link }, i) => [keys[i]!, masked[link]![next[link]!++]!]));
-  };
-  const theirs = byKey(kernel);
-  const ours = byKey(other);
+  const theirs = framesByKey(record, kernel, tags);
+  const ours = framesByKey(record, other, tags);
   for (const key of new Set([...theirs.keys(), ...ours.keys()])) count += unlike(ours.get(key), theirs.get(key));
   const prefix = record.family === 4 ? 'ipv4' : 'ipv6';
   const lines = (o: HostOutcome) =>

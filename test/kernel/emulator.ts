@@ -14,7 +14,7 @@ import type { RuleSet } from '../../src/ruleset/model.js';
 import { parseRuleSet } from '../../src/ruleset/parse.js';
 import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
-import { compare, distance } from './compare.js';
+import { compare, distance, framesInStep } from './compare.js';
 import { LOCAL, type SentFrame } from './kernel.js';
 import { Searches } from './port-search.js';
 import { LINKS } from './topology.js';
@@ -80,11 +80,14 @@ export function emulate(record: CaseRecord, engine: EngineName): HostOutcome {
     improved = false;
     const before = distance(record, best);
     if (before === 0) break;
+    const inStep = framesInStep(record, best);
     const saved = searches.save();
     for (const { index, offset } of searches.candidates(record, best)) {
       searches.move(index, offset);
       const outcome = run(record, ruleSet, BUILDERS[engine], searches);
-      if (distance(record, outcome) < before) {
+      // What comes first is right first: a later search may still be anywhere.
+      const steps = framesInStep(record, outcome);
+      if (steps > inStep || (steps === inStep && distance(record, outcome) < before)) {
         best = outcome;
         improved = true;
         break;
