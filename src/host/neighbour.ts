@@ -7,10 +7,15 @@
 const MOST = 1 << 20;
 
 export class Neighbours {
-  readonly #tables = { 4: new NeighbourTable(1), 6: new NeighbourTable(4) };
+  readonly #tables: { readonly 4: NeighbourTable; readonly 6: NeighbourTable };
   /** Hardware address that `find` has found: first two and last four bytes. */
   macHigh = 0;
   macLow = 0;
+
+  /** `seed`: of the hash, so that no capture can be made to crowd it. */
+  constructor(seed: number) {
+    this.#tables = { 4: new NeighbourTable(1, seed), 6: new NeighbourTable(4, seed) };
+  }
 
   /** Per packet: allocates nothing. Words are words[at..at+4), IPv4 in the first. */
   find(device: number, family: number, words: ArrayLike<number>, at: number): boolean {
@@ -39,13 +44,15 @@ export class Neighbours {
 
 class NeighbourTable {
   readonly #width: 1 | 4;
+  readonly #seed: number;
   #slots = 32;
   #keys: Uint32Array;
   macs = new Uint32Array(this.#slots * 2);
   count = 0;
 
-  constructor(width: 1 | 4) {
+  constructor(width: 1 | 4, seed: number) {
     this.#width = width;
+    this.#seed = seed | 0;
     this.#keys = new Uint32Array(this.#slots * (1 + width));
   }
 
@@ -77,11 +84,13 @@ class NeighbourTable {
     const keys = this.#keys;
     const width = this.#width;
     const last = this.#slots - 1;
-    let hash = device;
+    let hash = this.#seed ^ device;
     for (let i = 0; i < width; i++) {
       hash = Math.imul(hash ^ words[at + i]!, 0x9e3779b1);
       hash ^= hash >>> 15;
     }
+    hash = Math.imul(hash, 0x85ebca6b);
+    hash ^= hash >>> 13;
     for (let slot = hash & last; ; slot = (slot + 1) & last) {
       const base = slot * (1 + width);
       if (keys[base] === 0) return slot;
