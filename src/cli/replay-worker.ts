@@ -41,6 +41,9 @@ export type WorkerMessage =
   | { readonly kind: 'read'; readonly bytes: number; readonly records: number }
   | { readonly kind: 'done'; readonly result: JobResult };
 
+/** Bytes read after which the main thread is told of it. */
+const TELL_AT = 1 << 22;
+
 const port = parentPort!;
 const setup = workerData as WorkerSetup; // what startWorkers() hands over
 const { captures, options, wants } = setup;
@@ -72,10 +75,15 @@ async function run({ plan, worker, spool: path }: WorkerTask): Promise<void> {
   totals.captures.push(...captures.map((c) => ({ name: c.name, device: c.device ?? '', records: 0 })));
   const session = new ReplaySession(made, source, totals, sinks, footprint);
   const job = new ReplayJob(plan, worker, made, session, footprint);
+  let told = 0;
   await forEachMerged(
     captures,
     (i, record) => job.record(i, record),
-    (bytes) => port.postMessage({ kind: 'read', bytes, records: session.number } satisfies WorkerMessage),
+    (bytes) => {
+      if (bytes < told + TELL_AT) return;
+      told = bytes;
+      port.postMessage({ kind: 'read', bytes, records: session.number } satisfies WorkerMessage);
+    },
   );
   const ruleSets = [input.ruleSet4, input.ruleSet6].filter((r) => r !== undefined);
   const result = job.finish(ruleSets, wants.list);

@@ -102,8 +102,8 @@ export class Footprint implements HostWatch, SessionWatch {
 
   inserted(entry: number): void {
     if (entry >= this.#owner.length) this.#grow(entry);
+    // Its tuples are noted already: before an entry is confirmed, both are looked for, and missed.
     this.#owner[entry] = this.part;
-    if (this.part !== NO_PART) this.#noteTuples(entry);
   }
 
   listedBySource(entry: number): void {

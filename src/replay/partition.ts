@@ -15,7 +15,9 @@ import type { WireKey } from './wire-key.js';
 /** Part of every packet whose conversation cannot be told. */
 export const REST = 0;
 /** Conversations that share an end: more are a server's clients, not two sides of one connection. */
-const MOST_SHARING = 3;
+const MOST_SHARING_END = 3;
+/** Conversations that show one sequence number: two connections may begin with the same; more are made so by a program. */
+const MOST_SHARING_SEQUENCE = 8;
 const SALT_END = 21;
 const SALT_END_AND_PORT = 22;
 const SALT_SEQUENCE = 23;
@@ -35,12 +37,17 @@ export class Partition {
   readonly #servers = new PairTable();
   readonly #hash: PairHash;
   readonly #key = new Uint32Array(7);
-  readonly #guesses: Guesses | undefined;
+  /** By sequence numbers, which tell much, and by ends, which tell less; undefined: nothing is guessed. */
+  readonly #sequences: Guesses | undefined;
+  readonly #ends: Guesses | undefined;
 
   /** `translated`: addresses may be rewritten on the way, so guesses are worth their while. */
   constructor(seed: number, translated: boolean) {
     this.#hash = new PairHash(seed);
-    this.#guesses = translated ? new Guesses() : undefined;
+    if (translated) {
+      this.#sequences = new Guesses(MOST_SHARING_SEQUENCE);
+      this.#ends = new Guesses(MOST_SHARING_END);
+    }
     this.#begin(REST, 0);
   }
 
@@ -67,15 +74,17 @@ export class Partition {
 
   /** The record of `part` opens a TCP connection, or answers that: its other side will show the same number, if any does. */
   noteSequence(part: number, number: number): void {
-    if (this.#guesses === undefined) return;
+    if (this.#sequences === undefined) return;
     this.#key[0] = number;
     this.#hash.of(this.#key, 0, 1, SALT_SEQUENCE);
-    this.#guesses.note(this.#hash, part);
+    this.#sequences.note(this.#hash, part);
   }
 
   /** No record comes any more: joins what is guessed to be one. */
   settleGuesses(): void {
-    this.#guesses?.settle(this.parts);
+    const paired = new Uint8Array(this.parts.count);
+    this.#sequences?.settle(this.parts, paired);
+    this.#ends?.settle(this.parts, paired);
   }
 
   /**
@@ -155,7 +164,7 @@ export class Partition {
 
   /** DNAT leaves the client's end as it is; SNAT leaves the server's, and mostly the client's port. */
   #guess(part: number, wire: WireKey): void {
-    const guesses = this.#guesses;
+    const guesses = this.#ends;
     if (guesses === undefined || !hasPorts(wire.words[T_PROTO]! & 255)) return;
     for (const salt of [SALT_END, SALT_END_AND_PORT]) {
       for (const at of [T_SRC, T_DST]) {
@@ -169,11 +178,17 @@ export class Partition {
 /** Things by which two conversations may be told to be one connection: those that only few have. */
 class Guesses {
   readonly #table = new PairTable();
+  readonly #most: number;
   /** Conversations that have it, and the first one, by number of the thing. */
   #sharing: Uint32Array = new Uint32Array(64);
   #first: Uint32Array = new Uint32Array(64);
   /** Thing and conversation, for the later ones. */
   readonly #later: number[] = [];
+
+  /** A thing that more than `most` conversations have tells nothing. */
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   note(hash: PairHash, part: number): void {
     const next = this.#table.count;
@@ -187,15 +202,21 @@ class Guesses {
       this.#sharing[next] = 1;
       return;
     }
-    if (this.#first[thing] === part || this.#sharing[thing]! > MOST_SHARING) return;
+    if (this.#first[thing] === part || this.#sharing[thing]! > this.#most) return;
     this.#sharing[thing] = this.#sharing[thing]! + 1;
     this.#later.push(thing, part);
   }
 
-  settle(parts: UnionFind): void {
+  /** Joins those that share a thing; who is `paired` has found the other side already, and looks for no other by another kind of thing. */
+  settle(parts: UnionFind, paired: Uint8Array): void {
+    const before = paired.slice();
     for (let i = 0; i < this.#later.length; i += 2) {
       const thing = this.#later[i]!;
-      if (this.#sharing[thing]! <= MOST_SHARING) parts.join(this.#first[thing]!, this.#later[i + 1]!);
+      const first = this.#first[thing]!;
+      const other = this.#later[i + 1]!;
+      if (this.#sharing[thing]! > this.#most || (before[first]! | before[other]!) !== 0) continue;
+      parts.join(first, other);
+      paired[first] = paired[other] = 1;
     }
   }
 }
