@@ -251,23 +251,28 @@ export class Tracker implements TrackContext {
     // Where zones differ by direction each tuple meets its own kind only.
     const split = tupleZone(table.tuples, at) !== tupleZone(table.tuples, at + TUPLE_WORDS);
     let clash = split ? table.findDirection(table.tuples, at, 0) : table.findOwn(ct * 2);
+    const sameOriginal = clash !== -1;
     if (clash === -1) {
       clash = split ? table.findDirection(table.tuples, at + TUPLE_WORDS, 1) : table.findOwn(ct * 2 + 1);
     }
-    if (clash !== -1) return this.#resolveClash(packet, clash >> 1);
+    if (clash !== -1) return this.#resolveClash(packet, clash >> 1, sameOriginal);
     table.deadlineUs[ct] = table.nowUs + table.deadlineUs[ct]!;
     if (split) table.insert(ct);
     else table.insertHashed(ct);
     return NF_ACCEPT;
   }
 
-  /** Racing packets of one connection share the entry that was first, where nothing speaks against it. */
-  #resolveClash(packet: Packet, winner: number): number {
+  /**
+   * Racing packets of one connection share the entry that was first, where nothing speaks against it. Connections of two
+   * zones that would share their replies are not one.
+   */
+  #resolveClash(packet: Packet, winner: number, sameOriginal: boolean): number {
     const { table } = this;
     const loser = packet.ct;
     const natDone = (table.status[winner]! & (IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE)) !== 0;
     const protocol = tupleProtocol(table.tuples, loser * 2 * TUPLE_WORDS);
-    if (protocol === IPPROTO_TCP || protocol === IPPROTO_SCTP || (natDone && !this.#sameTuples(winner, loser))) {
+    const mayShare = sameOriginal && (!natDone || this.#sameTuples(winner, loser));
+    if (protocol === IPPROTO_TCP || protocol === IPPROTO_SCTP || !mayShare) {
       this.#letGo(packet);
       updateCtState(packet, table);
       return NF_DROP;

@@ -236,6 +236,20 @@ const MOST_RULES: Readonly<Record<TableName, number>> = { raw: 2, mangle: 2, nat
 /** LOG and TRACE write into the one kernel log of the machine: only some cases have them, and those run alone. */
 export const LOGGING = ['LOG', 'TRACE'];
 
+/** What brings connection tracking, and with it the gathering of fragments, into being. */
+const TRACKING = ['conntrack', 'state', 'connmark', 'CONNMARK', 'CT'];
+
+function withoutTracking(tables: readonly TableSpec[]): TableSpec[] {
+  return tables.map((table) => ({
+    ...table,
+    present: table.present && table.name !== 'nat',
+    chains: table.chains.map((chain) => ({
+      ...chain,
+      rules: table.name === 'nat' ? [] : chain.rules.filter((r) => !r.uses.some((u) => TRACKING.includes(u))),
+    })),
+  }));
+}
+
 function withoutLogging(tables: readonly TableSpec[]): TableSpec[] {
   return tables.map((table) => ({
     ...table,
@@ -253,9 +267,13 @@ export function arbRuleSet(family: Family): fc.Arbitrary<RuleSetSpec> {
   return fc
     .record({
       logging: fc.nat({ max: 4 }).map((n) => n === 0),
+      tracking: fc.nat({ max: 11 }).map((n) => n !== 1),
       tables: fc.tuple(...FILE_ORDER.map((t) => arbTable(family, t, MOST_RULES[t]))) as fc.Arbitrary<TableSpec[]>,
     })
-    .map(({ logging, tables }) => ({ family, tables: logging ? tables : withoutLogging(tables) }));
+    .map(({ logging, tracking, tables }) => {
+      const tracked = tracking ? tables : withoutTracking(tables);
+      return { family, tables: logging ? tracked : withoutLogging(tracked) };
+    });
 }
 
 /** The file for iptables-restore -c. `all`: every table, so that nothing of the last case stays. */

@@ -6,6 +6,8 @@ import { LOCAL } from '../kernel.js';
 import { address, FAR } from '../topology.js';
 import { CLIENT_PORTS, farAddresses, HOSTS, hostAddresses, ownAddresses, SERVER_PORTS, VIRTUAL } from './pool.js';
 
+const SCTP = 132;
+
 export interface Flow {
   readonly protocol: number;
   /** Link of the client, or LOCAL. */
@@ -112,7 +114,8 @@ function arbFlow(family: Family): fc.Arbitrary<Flow> {
     { weight: 8, arbitrary: fc.constant(TCP) },
     { weight: 6, arbitrary: fc.constant(UDP) },
     { weight: 3, arbitrary: fc.constant(icmp) },
-    { weight: 1, arbitrary: fc.constantFrom(132, 33, 136, 47, 50, 51, 99, 2, 4, 108) },
+    { weight: 1, arbitrary: fc.constant(SCTP) },
+    { weight: 1, arbitrary: fc.constantFrom(SCTP, 33, 136, 47, 50, 51, 99, 2, 4, 108) },
   );
   const server = fc.oneof(
     { weight: 8, arbitrary: fc.constantFrom(...hostAddresses(family)) },
