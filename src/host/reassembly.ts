@@ -45,11 +45,16 @@ export interface FragmentQueue {
   maxDfSize: number;
   memory: number;
   device: number;
-  /** Of the piece with offset 0: its IP header (IPv6: up to the fragment header), fragment header, link header, class. */
+  /**
+   * Of the piece with offset 0: its IP header (IPv6: up to the fragment header), fragment header, link header, class, and what
+   * rules had set on it. Kernel: inet_frag_reasm_prepare() makes of the last piece a clone of the first.
+   */
   header: Uint8Array | undefined;
   fragmentHeader: Uint8Array | undefined;
   linkHeader: Uint8Array | undefined;
   pktType: number;
+  mark: number;
+  traced: boolean;
   /** IPv6: place of the next-header byte that names the fragment header, and what the fragment header names. */
   nextHeaderAt: number;
   nextHeader: number;
@@ -274,6 +279,8 @@ export class Reassembly {
     queue.header = packet.bytes.slice(packet.l3Off, end);
     queue.linkHeader = packet.macOff < 0 ? undefined : packet.bytes.slice(packet.macOff, packet.macOff + ETHERNET_SIZE);
     queue.pktType = packet.f[Field.PktType]!;
+    queue.mark = packet.f[Field.Mark]!;
+    queue.traced = packet.traced;
   }
 
   #discard(queue: FragmentQueue, reason: DropReason): DropReason {
@@ -327,6 +334,8 @@ export class Reassembly {
     packet.piecesHadDf = queue.family === 4 && queue.maxDfSize === queue.maxSize;
     packet.receivedOn = receivedOn;
     packet.f[Field.PktType] = queue.pktType;
+    packet.f[Field.Mark] = queue.mark;
+    packet.traced = queue.traced;
     if (!packet.parse(queue.family, HEADROOM, HEADROOM + size, HEADROOM + size)) return this.#refuse('bad fragment');
     return true;
   }
@@ -374,6 +383,8 @@ function emptyQueue() {
     fragmentHeader: undefined as Uint8Array | undefined,
     linkHeader: undefined as Uint8Array | undefined,
     pktType: 0,
+    mark: 0,
+    traced: false,
     nextHeaderAt: 0,
     nextHeader: 0,
   };
