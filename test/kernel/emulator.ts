@@ -16,7 +16,7 @@ import { printRuleSet } from '../../src/ruleset/print.js';
 import type { CaseRecord, HostOutcome, RecordedInjection } from './case-record.js';
 import { compare, distance, framesInStep } from './compare.js';
 import { LOCAL, type SentFrame } from './kernel.js';
-import { Searches } from './port-search.js';
+import { loggedPorts, Searches } from './port-search.js';
 import { LINKS } from './topology.js';
 
 const BUILDERS = { reference: referenceEngine, compiled: compiledEngine } as const satisfies Record<
@@ -31,7 +31,7 @@ export const ENGINES = Object.keys(BUILDERS) as EngineName[];
 
 const NOTHING: HostOutcome = { refusal: undefined, out: [], saved: '', connections: '', log: undefined };
 /** Runs of a case to find where the kernel's port searches started. */
-const MOST_RUNS = 60;
+const MOST_RUNS = 400;
 /** Runs to find starts that leave no trace but in what rules matched. */
 const MOST_TRIALS = 200;
 
@@ -111,10 +111,11 @@ function withHiddenSearches(
   const hidden = searches.hidden(record, best);
   if (hidden.length === 0) return best;
   const rng = new Rng(1);
+  const logged = loggedPorts(record);
   const saved = searches.save();
   for (let trial = 0; trial < MOST_TRIALS; trial++) {
     searches.restore(saved);
-    for (const index of hidden) searches.moveAnywhere(index, rng);
+    for (const index of hidden) searches.moveAnywhere(index, rng, logged);
     const outcome = run(record, ruleSet, buildEngine, searches);
     if (compare(record, outcome).length === 0) return outcome;
   }

@@ -45,12 +45,17 @@ export class Searches {
   /** Other starts that the kernel's outcome speaks for, by search. */
   candidates(record: CaseRecord, outcome: HostOutcome): { readonly index: number; readonly offset: number }[] {
     const pairs = differentWords(record, outcome);
-    return this.#known.flatMap((search, index) => {
+    const startsAt = (ports: Iterable<number>, { min, size, offset: now }: PortSearch, index: number) =>
+      [...ports]
+        .map((port) => ({ index, offset: port - min }))
+        .filter(({ offset }) => offset >= 0 && offset < size && offset !== now);
+    const spokenFor = this.#known.flatMap((search, index) => {
       const ours = (search.min + (search.offset % search.size)) & 0xffff;
-      return [...(pairs.get(ours) ?? [])]
-        .map((theirs) => ({ index, offset: theirs - search.min }))
-        .filter(({ offset }) => offset >= 0 && offset < search.size && offset !== search.offset);
+      return startsAt(pairs.get(ours) ?? [], search, index);
     });
+    // A port that only some log line shows, where chainwalk has no such line yet.
+    const logged = loggedPorts(record);
+    return [...spokenFor, ...this.#known.flatMap((search, index) => startsAt(logged, search, index))];
   }
 
   /** All searches as they stand; `restore` goes back to them. */
@@ -66,9 +71,12 @@ export class Searches {
     this.#known[index]!.offset = offset;
   }
 
-  moveAnywhere(index: number, rng: Rng): void {
+  /** To a start by chance; every other time to one of the ports that the kernel's log names, where it may lead to one. */
+  moveAnywhere(index: number, rng: Rng, logged: readonly number[]): void {
     const search = this.#known[index]!;
-    search.offset = rng.u32() % search.size;
+    const { min, size } = search;
+    const named = logged.map((port) => port - min).filter((offset) => offset >= 0 && offset < size);
+    search.offset = named.length > 0 && rng.u32() % 2 === 0 ? named[rng.u32() % named.length]! : rng.u32() % size;
   }
 
   /** Searches whose port is in no frame, connection or log line of the outcome. */
@@ -83,6 +91,12 @@ export class Searches {
       shown.has((min + (offset % size)) & 0xffff) ? [] : [index],
     );
   }
+}
+
+/** Ports and ids in the kernel's log lines, each once. */
+export function loggedPorts(record: CaseRecord): number[] {
+  const text = (record.kernel.log ?? []).map(([, line]) => line).join('\n');
+  return [...new Set([...text.matchAll(/\b(?:SPT|DPT|ID)=(\d+)/g)].map((m) => Number(m[1])))];
 }
 
 /** 16-bit words that chainwalk has where the kernel has others: in frames at the same place, and in connections. */
