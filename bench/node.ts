@@ -2,7 +2,7 @@
 import { VirtualClock } from '../src/base/clock.js';
 import type { BuildEngine } from '../src/engine/engine.js';
 import { makeDefaultHost } from '../src/host/default-host.js';
-import type { InFrame, SentFrame } from '../src/host/event.js';
+import { emptyFrame, type InFrame, type SentFrame } from '../src/host/event.js';
 import { Host } from '../src/host/host.js';
 import type { RuleSet } from '../src/ruleset/model.js';
 import { parseRuleSet } from '../src/ruleset/parse.js';
@@ -61,20 +61,8 @@ export class Node {
         assumeNeighbours: true,
       },
     );
-    const view = new DataView(new ArrayBuffer(0));
-    this.#frame = {
-      bytes: new Uint8Array(0),
-      view,
-      start: 0,
-      l3Off: 0,
-      capturedEnd: 0,
-      originalEnd: 0,
-      family,
-      device: 0,
-      macOff: 0,
-      pktType: -1,
-      offloaded: false,
-    };
+    this.#frame = emptyFrame();
+    this.#frame.family = family;
   }
 
   /** Lets virtual time go by. */

@@ -82,3 +82,21 @@ export interface InFrame {
   /** skb->mark that it has from the start (a socket's SO_MARK, a queueing discipline); default 0. */
   mark?: number;
 }
+
+/** A frame to be filled in. */
+export function emptyFrame(): InFrame {
+  const bytes = new Uint8Array(0);
+  return {
+    bytes,
+    view: new DataView(bytes.buffer),
+    start: 0,
+    l3Off: 0,
+    capturedEnd: 0,
+    originalEnd: 0,
+    family: 4,
+    device: 0,
+    macOff: -1,
+    pktType: -1,
+    offloaded: false,
+  };
+}

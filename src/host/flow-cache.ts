@@ -11,7 +11,7 @@
 import type { ConntrackTable } from '../conntrack/conntrack-table.js';
 import type { EntryTable } from '../conntrack/entry-table.js';
 import type { WalkMemo } from '../engine/engine.js';
-import { fold, wordDifference } from '../net/checksum.js';
+import { fold, foldsToOnes, replaceFolded, wordDifference } from '../net/checksum.js';
 import {
   type Direction,
   type Family,
@@ -132,7 +132,7 @@ export class FlowCache {
     const src = view.getUint32(l3Off + 12);
     const dst = view.getUint32(l3Off + 16);
     const addresses = halves(src) + halves(dst);
-    if (!isWhole(addresses + halves(first) + halves(second) + halves(third))) return false;
+    if (!foldsToOnes(addresses + halves(first) + halves(second) + halves(third))) return false;
     const protocol = (third >>> 16) & 255;
     const l4Off = l3Off + IP4_SIZE;
     const kind = kindOf(view, protocol, l4Off, end);
@@ -149,7 +149,7 @@ export class FlowCache {
         : this.#followUdp(words, flow, kind, view, l4Off, end, length, pseudo);
     if (!follows) return false;
 
-    const ipSum = changed(third & 0xffff, words[flow + F.IP_CHANGE]!);
+    const ipSum = replaceFolded(third & 0xffff, words[flow + F.IP_CHANGE]!);
     view.setUint32(l3Off + 8, ((third & 0xffff0000) - 0x01000000) | ipSum);
     view.setUint32(l3Off + 12, words[flow + F.SRC_OUT]!);
     view.setUint32(l3Off + 16, words[flow + F.DST_OUT]!);
@@ -230,14 +230,14 @@ export class FlowCache {
     if (optionSize < 0 || dataSize < 0) return false;
     let sum = pseudo + halves(ports) + halves(seq) + halves(ack) + halves(fourth) + halves(fifth);
     if (end > l4Off + TCP_SIZE) sum += sumView(view, l4Off + TCP_SIZE, end);
-    if (!isWhole(sum)) return false;
+    if (!foldsToOnes(sum)) return false;
     const node = words[flow + F.NODE]!;
     const dir = (node & 1) as Direction; // a node's last bit
     const { conntrack } = this.#port;
     const win = fourth & 0xffff;
     if (!conntrack.followAck(node >>> 1, dir, view, l4Off, seq, ack, win, optionSize, dataSize, length)) return false;
     view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
-    view.setUint16(l4Off + 16, changed(fifth >>> 16, words[flow + F.L4_CHANGE]!));
+    view.setUint16(l4Off + 16, replaceFolded(fifth >>> 16, words[flow + F.L4_CHANGE]!));
     return true;
   }
 
@@ -252,7 +252,7 @@ export class FlowCache {
     length: number,
     pseudo: number,
   ): boolean {
-    if (kind === KIND_UDP && !isWhole(pseudo + sumView(view, l4Off, end))) return false;
+    if (kind === KIND_UDP && !foldsToOnes(pseudo + sumView(view, l4Off, end))) return false;
     const node = words[flow + F.NODE]!;
     this.#port.conntrack.followUdp(node >>> 1, (node & 1) as Direction, length); // a node's last bit
     view.setUint32(l4Off, words[flow + F.PORTS_OUT]!);
@@ -404,7 +404,7 @@ export class FlowCache {
     const ipChange = fold(addresses + changeOf((ttl << 8) | protocol, ((ttl - 1) << 8) | protocol));
     const l4Change = fold(addresses + changeOf(key[F.PORTS]!, ports));
     // A target may have changed more than a flow can tell; then the sums do not come out.
-    if (p.family === 4 && changed(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return false;
+    if (p.family === 4 && replaceFolded(this.#pendingIpSum, ipChange) !== view.getUint16(l3Off + 10)) return false;
     const l4Sum = view.getUint16(l4Off + checksumOffset(kind));
     if (replaceTransportSum(this.#pendingL4Sum, l4Change, kind) !== l4Sum) return false;
     const flow = this.#table.put(key);
@@ -446,19 +446,8 @@ function checksumOffset(kind: number): number {
 /** The transport's checksum after its sum grew; UDP's is never 0 but where there is none. */
 function replaceTransportSum(checksum: number, change: number, kind: number): number {
   if (kind === KIND_UDP_BARE) return 0;
-  const replaced = changed(checksum, change);
+  const replaced = replaceFolded(checksum, change);
   return replaced === 0 && kind === KIND_UDP && change !== 0 ? 0xffff : replaced;
-}
-
-/** New checksum field after a sum under it grew by `change`, folded (RFC 1624, eq. 3). */
-function changed(checksum: number, change: number): number {
-  const sum = (~checksum & 0xffff) + change;
-  return ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;
-}
-
-/** Whether a sum (above 0) with its checksum in it folds to all ones. */
-function isWhole(sum: number): boolean {
-  return sum % 0xffff === 0;
 }
 
 /** What a sum over a word grows by when it changes; nothing at all if it does not (kernel and mangle.ts leave it alone). */

@@ -17,6 +17,11 @@ export function fold(sum: number): number {
   return s;
 }
 
+/** Whether a sum above 0 folds to all ones: what one with its checksum in it does. Division by a constant is cheaper than folds. */
+export function foldsToOnes(sum: number): boolean {
+  return sum % 0xffff === 0;
+}
+
 /** The checksum field for a sum: its complement. */
 export function checksumOf(sum: number): number {
   return ~fold(sum) & 0xffff;
@@ -33,6 +38,12 @@ export function replaceSum(checksum: number, difference: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);
   sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
+}
+
+/** `replaceSum` for a difference that is folded already: short enough to be inlined on the packet path. */
+export function replaceFolded(checksum: number, difference: number): number {
+  const sum = (~checksum & 0xffff) + difference;
+  return ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;
 }
 
 /** New checksum field after one 16-bit word under it changed (kernel: csum_replace2()). */

@@ -4,11 +4,9 @@
  */
 import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, LinkLayer, locatePacket } from '../capture/link-type.js';
 import type { CaptureRecord } from '../capture/record.js';
-import type { InFrame } from '../host/event.js';
+import { emptyFrame, type InFrame } from '../host/event.js';
 import type { HostConfig } from '../host/host-config.js';
 import { packetTypeOf, type Way, WENT_IN, WENT_OUT, wayOf } from './direction.js';
-
-const NO_BYTES = new Uint8Array(0);
 
 /** What a capture of the replay is told about itself. */
 export interface CaptureInput {
@@ -50,19 +48,7 @@ export const SKIP_NO_DEVICE = 'device that the host does not have';
 export const SKIP_LOOPBACK = 'loopback, second look';
 
 export class FrameSource {
-  readonly frame: InFrame = {
-    bytes: NO_BYTES,
-    view: new DataView(NO_BYTES.buffer),
-    start: 0,
-    l3Off: 0,
-    capturedEnd: 0,
-    originalEnd: 0,
-    family: 4,
-    device: 0,
-    macOff: -1,
-    pktType: -1,
-    offloaded: false,
-  };
+  readonly frame: InFrame = emptyFrame();
   /** Of the last record, if it was passed over as ARP. */
   readonly arp: ArpSender = { device: 0, address: new Uint32Array(4), macHigh: 0, macLow: 0 };
   way: Way = WENT_IN;

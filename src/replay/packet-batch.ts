@@ -2,7 +2,7 @@
  * Packets of a capture that came in, kept in memory and carried through hosts again and again: what a benchmark runs.
  * Each run begins with the bytes as they were captured, and so late that connections of the run before have expired.
  */
-import type { InFrame } from '../host/event.js';
+import { emptyFrame, type InFrame } from '../host/event.js';
 import type { Host } from '../host/host.js';
 
 /** Longer than any timeout of a connection (nf_conntrack_tcp_timeout_established: five days). */
@@ -21,19 +21,7 @@ export class PacketBatch {
   #size = 0;
   readonly #numbers: number[] = [];
   readonly #timesUs: number[] = [];
-  readonly #frame: InFrame = {
-    bytes: new Uint8Array(0),
-    view: new DataView(new ArrayBuffer(0)),
-    start: 0,
-    l3Off: 0,
-    capturedEnd: 0,
-    originalEnd: 0,
-    family: 4,
-    device: 0,
-    macOff: -1,
-    pktType: -1,
-    offloaded: false,
-  };
+  readonly #frame: InFrame = emptyFrame();
 
   get count(): number {
     return this.#timesUs.length;
