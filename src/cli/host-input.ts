@@ -8,6 +8,7 @@ import { referenceEngine } from '../engine/reference/walk.js';
 import { HOST_FILES, parseBundle } from '../host/bundle.js';
 import { makeDefaultHost } from '../host/default-host.js';
 import type { HostConfig } from '../host/host-config.js';
+import type { ReplayHostOptions } from '../replay/replay-host.js';
 import type { Rule, RuleSet } from '../ruleset/model.js';
 import { parseRuleSet } from '../ruleset/parse.js';
 import { Failure } from './failure.js';
@@ -63,6 +64,15 @@ export function addHostShapeOptions(command: Command): Command {
 
 export function buildEngineOf(options: HostInputOptions): BuildEngine {
   return options.engine === 'reference' ? referenceEngine : compiledEngine;
+}
+
+/** How the host of the input is made. */
+export function replayHostOptions(
+  { ruleSet4, ruleSet6, isPlain }: Pick<HostInput, 'ruleSet4' | 'ruleSet6' | 'isPlain'>,
+  options: HostShapeOptions,
+  buildEngine: BuildEngine,
+): ReplayHostOptions {
+  return { ruleSet4, ruleSet6, buildEngine, seed: options.seed, hz: options.hz, assumeNeighbours: isPlain };
 }
 
 /** Takes what is wrong with the input; the worker threads of a replay say nothing again. */

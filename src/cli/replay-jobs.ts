@@ -15,7 +15,7 @@ import { Spread } from '../replay/spread.js';
 import type { ReplayTotals } from '../replay/totals.js';
 import type { RuleSet } from '../ruleset/model.js';
 import { forEachMerged } from './capture-input.js';
-import { buildEngineOf, type HostInput } from './host-input.js';
+import { buildEngineOf, type HostInput, replayHostOptions } from './host-input.js';
 import { printDiagnostics, printMessage, printResult } from './output.js';
 import { type Progress, startProgress } from './progress.js';
 import type { FrameWriter } from './replay-output.js';
@@ -49,10 +49,9 @@ export async function replayAsJobs(replay: SpreadReplay): Promise<Replayed> {
     const size = setup.captures.reduce((sum, c) => sum + statSync(c.path).size, 0);
     const progress = startProgress(2 * size);
     const made = makeReplayHost(input.config, {
-      buildEngine: buildEngineOf(setup.options),
-      seed: setup.options.seed,
-      hz: setup.options.hz,
-      assumeNeighbours: input.isPlain,
+      ...replayHostOptions(input, setup.options, buildEngineOf(setup.options)),
+      ruleSet4: undefined,
+      ruleSet6: undefined,
     });
     const ruleSets = [input.ruleSet4, input.ruleSet6].filter((r): r is RuleSet => r !== undefined);
     const direction = { inDevices: setup.inDevices, local: setup.local };

@@ -8,7 +8,13 @@ import { makeReplayHost } from '../replay/replay-host.js';
 import { ReplaySession, type SessionSinks } from '../replay/session.js';
 import { emptyTotals } from '../replay/totals.js';
 import { type CaptureArgument, forEachMerged } from './capture-input.js';
-import { buildEngineOf, type HostInputOptions, type HostSources, makeHostInput } from './host-input.js';
+import {
+  buildEngineOf,
+  type HostInputOptions,
+  type HostSources,
+  makeHostInput,
+  replayHostOptions,
+} from './host-input.js';
 import { ITEM_CONNECTION, ITEM_LOG, ITEM_RESULT, SpoolWriter } from './spool.js';
 
 /** What every worker of a replay is told at its start; plain data. */
@@ -52,12 +58,7 @@ const input = makeHostInput(setup.sources, options, setup.devices, setup.bare, (
 async function run({ plan, worker, spool: path }: WorkerTask): Promise<void> {
   const footprint = new Footprint(plan.partCount, plan.seed);
   const made = makeReplayHost(input.config, {
-    ruleSet4: input.ruleSet4,
-    ruleSet6: input.ruleSet6,
-    buildEngine: buildEngineOf(options),
-    seed: options.seed,
-    hz: options.hz,
-    assumeNeighbours: input.isPlain,
+    ...replayHostOptions(input, options, buildEngineOf(options)),
     watch: footprint,
   });
   footprint.attach(made.conntrack.entries);

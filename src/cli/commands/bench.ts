@@ -21,7 +21,13 @@ import {
   surveyNames,
 } from '../capture-input.js';
 import { EXIT_BAD_INPUT, Failure } from '../failure.js';
-import { addHostShapeOptions, type HostInput, type HostShapeOptions, readHostInput } from '../host-input.js';
+import {
+  addHostShapeOptions,
+  type HostInput,
+  type HostShapeOptions,
+  readHostInput,
+  replayHostOptions,
+} from '../host-input.js';
 import { printMessage, printResult } from '../output.js';
 
 interface Options extends HostShapeOptions {
@@ -116,14 +122,8 @@ function makeHost(
   build: BuildEngine,
 ): Host {
   const [ruleSet4, ruleSet6] = ruleSets;
-  return makeReplayHost(input.config, {
-    ruleSet4,
-    ruleSet6,
-    buildEngine: build,
-    seed: options.seed,
-    hz: options.hz,
-    assumeNeighbours: input.isPlain,
-  }).host;
+  return makeReplayHost(input.config, replayHostOptions({ ruleSet4, ruleSet6, isPlain: input.isPlain }, options, build))
+    .host;
 }
 
 class Contender {

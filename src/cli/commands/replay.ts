@@ -27,6 +27,7 @@ import {
   type HostInputOptions,
   makeHostInput,
   readHostSources,
+  replayHostOptions,
   wholeNumber,
 } from '../host-input.js';
 import { printDiagnostics, printMessage, printResult } from '../output.js';
@@ -192,14 +193,7 @@ async function replayAsOne(
   options: Options,
   writer: FrameWriter | undefined,
 ): Promise<Replayed> {
-  const made = makeReplayHost(input.config, {
-    ruleSet4: input.ruleSet4,
-    ruleSet6: input.ruleSet6,
-    buildEngine: buildEngineOf(options),
-    seed: options.seed,
-    hz: options.hz,
-    assumeNeighbours: input.isPlain,
-  });
+  const made = makeReplayHost(input.config, replayHostOptions(input, options, buildEngineOf(options)));
   printDiagnostics(made.host.diagnostics);
   const sinks: SessionSinks = {};
   if (writer !== undefined) {

@@ -25,7 +25,13 @@ import {
 } from '../capture-input.js';
 import { paintFor } from '../colour.js';
 import { EXIT_BAD_INPUT, Failure } from '../failure.js';
-import { addHostOptions, type HostInput, type HostInputOptions, readHostInput } from '../host-input.js';
+import {
+  addHostOptions,
+  type HostInput,
+  type HostInputOptions,
+  readHostInput,
+  replayHostOptions,
+} from '../host-input.js';
 import { printDiagnostics, printMessage, printResult } from '../output.js';
 
 interface Options extends HostInputOptions {
@@ -185,14 +191,7 @@ const toldBefore = (cause: number | undefined): string =>
     : `the host sent it when packet ${cause} came: trace that one (--packet ${cause})`;
 
 function makeHost(input: HostInput, options: Options): ReplayHost {
-  const made = makeReplayHost(input.config, {
-    ruleSet4: input.ruleSet4,
-    ruleSet6: input.ruleSet6,
-    buildEngine: referenceEngine,
-    seed: options.seed,
-    hz: options.hz,
-    assumeNeighbours: input.isPlain,
-  });
+  const made = makeReplayHost(input.config, replayHostOptions(input, options, referenceEngine));
   printDiagnostics(made.host.diagnostics);
   return made;
 }
