@@ -1,4 +1,6 @@
 /** Everything that can carry a workload, behind one interface. The kernel's contenders stand in kernel/. */
+import { PassThrough } from 'node:stream';
+import { parse } from 'pcap-parser';
 import { CaptureReader } from '../src/capture/reader.js';
 import { CaptureRecord } from '../src/capture/record.js';
 import type { BuildEngine } from '../src/engine/engine.js';
@@ -12,6 +14,8 @@ import type { Workload } from './workloads.js';
 /** Addresses of services as numbers: keys of the floor's table. */
 const FIRST_SERVICE = 0xac100001;
 const TCP = 6;
+/** What fs.createReadStream() hands on at a time. */
+const PIECE_SIZE = 1 << 16;
 /** Longer than any timeout of a connection that was never answered. */
 const EXPIRY_US = 1_000_000_000;
 
@@ -34,6 +38,22 @@ export function readingCase(workload: Workload): Case {
       let count = 0;
       reader.feed(workload.capture);
       while (reader.next(record)) count++;
+      return count;
+    },
+  };
+}
+
+/** The same by pcap-parser; it is given the capture in the pieces of a file stream. */
+export function pcapParserCase(workload: Workload): Case {
+  const bytes = Buffer.from(workload.capture);
+  return {
+    name: 'pcap-parser',
+    items: workload.frames.length,
+    run: () => {
+      const stream = new PassThrough();
+      let count = 0;
+      parse(stream).on('packet', () => count++);
+      for (let at = 0; at < bytes.length; at += PIECE_SIZE) stream.emit('data', bytes.subarray(at, at + PIECE_SIZE));
       return count;
     },
   };

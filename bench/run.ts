@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { compiledEngine } from '../src/engine/compiled/engine.js';
 import { referenceEngine } from '../src/engine/reference/walk.js';
 import { type Bar, isMet, measureBars } from './bars.js';
-import { establishedCase, floorCase, parsingCase, pipelineCase, readingCase } from './contenders.js';
+import { establishedCase, floorCase, parsingCase, pcapParserCase, pipelineCase, readingCase } from './contenders.js';
 import { contest } from './kernel/contest.js';
 import { kernelLacks } from './kernel/lab.js';
 import type { Marginal } from './marginal.js';
@@ -92,7 +92,7 @@ async function benchEstablished(fresh: Workload): Promise<void> {
 async function benchFirst(): Promise<Workload> {
   const first = servicesNew(10, 2, 4, PACKETS);
   console.log('\nNanoseconds a packet: median, half the width of the middle half of the samples.');
-  await bench(first, [readingCase(first), parsingCase(first), ...engineCases(first)]);
+  await bench(first, [readingCase(first), pcapParserCase(first), parsingCase(first), ...engineCases(first)]);
   return first;
 }
 

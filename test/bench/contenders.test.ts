@@ -1,6 +1,6 @@
 /** A benchmark is believed after every contender has done the right thing on its workload. */
 import { describe, expect, it } from 'vitest';
-import { floorCase, parsingCase, readingCase } from '../../bench/contenders.js';
+import { floorCase, parsingCase, pcapParserCase, readingCase } from '../../bench/contenders.js';
 import { establish, Node, ruleSetOf } from '../../bench/node.js';
 import { blacklist, firewall, flood, servicesNew, type Workload } from '../../bench/workloads.js';
 import { compiledEngine } from '../../src/engine/compiled/engine.js';
@@ -43,6 +43,7 @@ describe.each(workloads.map((w) => [w.name, w] as const))('%s', (_, workload) =>
 
   it('the floor, the reader and the packet view see every packet', () => {
     expect(readingCase(workload).run()).toBe(PACKETS);
+    expect(pcapParserCase(workload).run()).toBe(PACKETS);
     expect(parsingCase(workload).run()).toBe(PACKETS);
     const known = floorCase(workload).run();
     if (workload.name.startsWith('services') && workload.family === 4) expect(known).toBe(PACKETS);
